@@ -1,0 +1,72 @@
+"""Networks that more than one notebook uses. Images are NCHW: (batch, channels, height, width)."""
+
+from torch import Tensor, nn
+
+
+def count_parameters(module: nn.Module) -> int:
+    """How many numbers training may change."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+class DigitsCNN(nn.Module):
+    """A small convolutional net for digits: (N, 1, 28, 28) -> logits (N, 10)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 16, kernel_size=3, padding=1),  # 28 x 28
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.MaxPool2d(2),  # 14 x 14
+            nn.Conv2d(16, 32, kernel_size=3, padding=1),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.MaxPool2d(2),  # 7 x 7
+        )
+        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(32 * 7 * 7, 10))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classifier(self.features(images))
+
+
+class BallDense(nn.Sequential):
+    """The deck's dense net: four frames (N, 4, 50, 50) -> velocity (N, 2), pixels a frame."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Flatten(),
+            nn.Linear(4 * 50 * 50, 64),
+            nn.ReLU(),
+            nn.Linear(64, 64),
+            nn.ReLU(),
+            nn.Linear(64, 512),
+            nn.ReLU(),
+            nn.Linear(512, 2),
+        )
+
+
+def _ball_trunk() -> list[nn.Module]:
+    return [
+        nn.Conv2d(4, 32, kernel_size=8, stride=4),  # 50 x 50 -> 11 x 11
+        nn.ReLU(),
+        nn.Conv2d(32, 64, kernel_size=4, stride=2),  # 4 x 4
+        nn.ReLU(),
+        nn.Conv2d(64, 64, kernel_size=3, stride=1),  # 2 x 2
+        nn.ReLU(),
+    ]
+
+
+class BallConv(nn.Sequential):
+    """The deck's convolutional net: four frames (N, 4, 50, 50) -> velocity (N, 2), pixels a frame.
+
+    Strides 4 and 2 and the flattened 2 x 2 map before the head: position still matters to it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            *_ball_trunk(),
+            nn.Flatten(),
+            nn.Linear(64 * 2 * 2, 512),
+            nn.ReLU(),
+            nn.Linear(512, 2),
+        )
