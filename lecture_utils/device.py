@@ -1,0 +1,244 @@
+"""One switch between CPU and accelerator for the whole lecture.
+
+Nothing else in the project names a device. Models, tensors, optimizers and running trainings that
+``follow`` the switch move with it, between two optimisation steps, and go on from the same state.
+"""
+
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import ipywidgets as widgets
+import torch
+
+from .panel import stylesheet
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """A device the switch knows: ``reason`` says why it is not ``available``."""
+
+    name: str
+    label: str
+    available: bool
+    reason: str = ""
+
+
+class DeviceError(RuntimeError):
+    """The device asked for can't be used; the message says why and what is used instead."""
+
+
+_lock = threading.RLock()
+_current: torch.device | None = None
+_followers: list[weakref.ref] = []
+_listeners: list[weakref.WeakMethod] = []
+_extra: list[str] = []  # further device names to offer; the tests switch to one here
+
+
+def _cuda() -> DeviceInfo:
+    if torch.version.cuda is None and getattr(torch.version, "hip", None) is None:
+        return DeviceInfo("cuda", "CUDA", False, "this PyTorch is a CPU-only build")
+    if not torch.cuda.is_available():
+        return DeviceInfo("cuda", "CUDA", False, "no NVIDIA GPU with a working driver was found")
+    try:
+        torch.zeros(1, device="cuda")
+    except RuntimeError as error:
+        return DeviceInfo("cuda", "CUDA", False, str(error).splitlines()[0])
+    return DeviceInfo("cuda", f"CUDA: {torch.cuda.get_device_name(0)}", True)
+
+
+def devices() -> list[DeviceInfo]:
+    """CPU, CUDA, and on a Mac MPS; the unavailable ones with the reason."""
+    found = [DeviceInfo("cpu", "CPU", True), _cuda()]
+    if sys.platform == "darwin":
+        mps = torch.backends.mps.is_available()
+        reason = "" if mps else "this Mac or this PyTorch build has no Metal support"
+        found.append(DeviceInfo("mps", "MPS (Apple GPU)", mps, reason))
+    return found + [DeviceInfo(name, name, True) for name in _extra]
+
+
+def _known(name: str) -> DeviceInfo:
+    for info in devices():
+        if info.name == name:
+            return info
+    names = ", ".join(info.name for info in devices())
+    raise DeviceError(f"There is no device {name!r}. Choose one of: {names}.")
+
+
+def current() -> torch.device:
+    """The device in use: ``LECTURE_DEVICE`` if set, else the CPU until someone switches."""
+    global _current
+    if _current is None:
+        wanted = os.environ.get("LECTURE_DEVICE", "cpu").lower()
+        info = _known(wanted)
+        if not info.available:
+            raise DeviceError(
+                f"LECTURE_DEVICE asks for {wanted}, but {info.reason}. Unset it to use the CPU."
+            )
+        _current = torch.device(info.name)
+    return _current
+
+
+def follow(*objects: Any) -> Any:
+    """Put modules, tensors or optimizers on the current device and keep them with the switch.
+
+    Returns the object (or a tuple of them). They are the same objects after a switch, so every
+    name the notebook has for them stays valid. Anything with a ``move(device)`` method can follow.
+    """
+    with _lock:
+        for item in objects:
+            _move(item, current())
+            if not any(ref() is item for ref in _followers):
+                _followers.append(weakref.ref(item))
+    return objects[0] if len(objects) == 1 else objects
+
+
+def _move(item: Any, device: torch.device) -> None:
+    if isinstance(item, torch.nn.Module):
+        item.to(device)
+    elif isinstance(item, torch.optim.Optimizer):
+        move_optimizer(item, {})
+    elif isinstance(item, torch.Tensor):
+        if item.device.type != device.type:
+            _move_tensor(item, device)
+    else:
+        item.move(device)
+
+
+def _move_tensor(tensor: torch.Tensor, device: torch.device) -> None:
+    moved = tensor.detach().to(device)
+    try:
+        tensor.data = moved
+    except RuntimeError:  # a backend whose tensors are of another C++ type
+        global _followers
+        _followers = [ref for ref in _followers if ref() is not tensor]  # a weakref forbids a swap
+        torch.utils.swap_tensors(tensor, moved.requires_grad_(tensor.requires_grad))
+        _followers.append(weakref.ref(tensor))
+
+
+def move_optimizer(
+    optimizer: torch.optim.Optimizer, renamed: dict[torch.Tensor, torch.Tensor]
+) -> None:
+    """Bring an optimizer's state to where its parameters are.
+
+    ``renamed`` maps old to new parameters, for backends on which ``Module.to`` makes new ones.
+    """
+    state = {}
+    for group in optimizer.param_groups:
+        group["params"] = [renamed.get(p, p) for p in group["params"]]
+    for parameter, values in optimizer.state.items():
+        parameter = renamed.get(parameter, parameter)
+        state[parameter] = {
+            # A scalar step count stays on the CPU, where torch.optim wants it.
+            key: v.to(parameter.device) if torch.is_tensor(v) and v.ndim else v
+            for key, v in values.items()
+        }
+    optimizer.state.clear()
+    optimizer.state.update(state)
+
+
+def use(name: str) -> torch.device:
+    """Switch everything that follows to device ``name``.
+
+    Raises ``DeviceError`` if the device is unavailable (nothing changes) or runs out of memory
+    during the move (everything is back on the CPU).
+    """
+    global _current
+    info = _known(name)
+    if not info.available:
+        raise DeviceError(f"{info.name} can't be used: {info.reason}.")
+    with _lock:
+        device = torch.device(info.name)
+        before, _current = current(), device
+        problem = None
+        try:
+            _move_all(device)
+        except torch.OutOfMemoryError:
+            _current = torch.device("cpu")
+            _move_all(_current)
+            problem = (
+                f"{info.label} has too little free memory for the models and data of this "
+                "notebook. Everything is back on the CPU; close other programs that use the GPU."
+            )
+        except Exception:
+            _current = before
+            _move_all(before)
+            raise
+        for listener in list(_listeners):
+            if callback := listener():
+                callback()
+    if problem:
+        raise DeviceError(problem)
+    return _current
+
+
+def _move_all(device: torch.device) -> None:
+    global _followers
+    _followers = [ref for ref in _followers if ref() is not None]
+    # Runs first: they hold their lock, finish a step, and move models with their optimizers.
+    order = sorted(_followers, key=lambda ref: not hasattr(ref(), "move"))
+    for ref in order:
+        item = ref()
+        if item is not None:
+            _move(item, device)
+
+
+def on_switch(callback: Callable[[], None]) -> None:
+    """Call a bound method after each switch, as long as its object lives."""
+    _listeners.append(weakref.WeakMethod(callback))
+
+
+def synchronize() -> None:
+    """Wait until the current device has done all it was asked: call it around a timing."""
+    kind = current().type
+    if kind == "cuda":
+        torch.cuda.synchronize()
+    elif kind == "mps":
+        torch.mps.synchronize()
+
+
+class DeviceToggle(widgets.HBox):
+    """The switch as a widget: one button a device, greyed with the reason if unavailable."""
+
+    def __init__(self) -> None:
+        self.buttons = {
+            info.name: widgets.Button(
+                description=info.label,
+                disabled=not info.available,
+                tooltip=info.reason or f"Run on {info.label}",
+                layout={"width": "auto"},
+            )
+            for info in devices()
+        }
+        self.note = widgets.HTML()
+        for name, button in self.buttons.items():
+            button.on_click(lambda _, name=name: self.choose(name))
+        reasons = "; ".join(
+            f"{i.name.upper()} is unavailable: {i.reason}" for i in devices() if i.reason
+        )
+        self._reasons = reasons
+        label = widgets.HTML(stylesheet() + "<b>Device</b>")
+        super().__init__([label, *self.buttons.values(), self.note])
+        self.add_class("lecture-panel")
+        self.add_class("lecture-device")
+        self._show()
+        on_switch(self._show)
+
+    def choose(self, name: str) -> None:
+        problem = ""
+        try:
+            use(name)
+        except (DeviceError, RuntimeError) as error:
+            problem = str(error)
+        self._show(problem)
+
+    def _show(self, problem: str = "") -> None:
+        for name, button in self.buttons.items():
+            button.button_style = "primary" if name == current().type else ""
+        colour = "lecture-error" if problem else "lecture-quiet"
+        self.note.value = f'<span class="{colour}">{escape(problem or self._reasons)}</span>'
