@@ -11,10 +11,10 @@ from typing import Any
 _EXPORTS = {
     "device": ["DeviceToggle", "follow"],
     "live": ["LiveFigure"],
-    "panel": ["Panel", "Player", "choice", "slider", "text", "toggle"],
+    "panel": ["Panel", "Player", "choice", "log_slider", "slider", "text", "toggle"],
     "training": ["Run", "accuracy", "fit"],
     "probe": ["Probe"],
-    "checks": ["check", "check_that", "hints", "predict"],
+    "checks": ["check", "check_that", "predict"],
 }
 _MODULES = [*_EXPORTS, "data", "models", "style"]
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}

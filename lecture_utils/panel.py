@@ -250,10 +250,11 @@ class Panel(widgets.VBox):
         self.actions = dict(actions or {})
         self.error: BaseException | None = None
         self.message = ""
+        self.shown = ""
         self._start = {name: c.value for name, c in self.controls.items()}
         self._quiet = 0
         self._note = ""
-        self._message = widgets.HTML()
+        self._message = widgets.HTML()  # only without a figure, which has a line of its own
         self._message.add_class("lecture-message")
         for widget in self.controls.values():
             widget.observe(self._changed, "value")
@@ -292,7 +293,7 @@ class Panel(widgets.VBox):
         column.add_class("lecture-controls")
         body = widgets.Box([*([self.figure] if self.figure is not None else []), column])
         body.add_class("lecture-body")
-        return [head, body, self._message]
+        return [head, body] if self.figure is not None else [head, body, self._message]
 
     @property
     def values(self) -> dict[str, Any]:
@@ -332,17 +333,21 @@ class Panel(widgets.VBox):
             note = f"<i>{self._note}</i><br>" if self._note else ""
             self._show(note + self.message)
             if self.figure is not None:
-                self.figure.describe(f"{self.title}. {self.look} {self.message}")
                 self.figure.refresh(droppable=droppable)
 
     def _report(self, error: BaseException) -> None:
         self.error = error
         self._show(describe(error))
+        if self.figure is not None:
+            self.figure.refresh()
         if strict:
             raise error
 
     def _show(self, html: str) -> None:
-        if self._message.value != html:
+        self.shown = html
+        if self.figure is not None:
+            self.figure.say(html, f"{self.title}. {self.look}")
+        else:
             self._message.value = html
 
     def _act(self, action: Callable[[], Any]) -> None:
@@ -381,5 +386,5 @@ class Panel(widgets.VBox):
         bundle = super()._repr_mimebundle_(**kwargs)
         if self.figure is None:
             return bundle
-        still = self.figure._repr_mimebundle_()  # also fills the frame the page starts from
-        return with_still(bundle, self.figure._frame) if still else bundle
+        self.figure.prepare()
+        return with_still(bundle, self.figure)

@@ -1,88 +1,111 @@
 // Shows the frames of a LiveFigure and sends back what the pointer does.
-// One closure a model: the picture lives in `back`, every view is a copy of it.
+// One closure a model: the picture lives in `picture`, every view is a copy of it.
 export default () => {
-  const back = document.createElement("canvas");
+  let picture = new ImageData(1, 1);
   const views = new Set();
-  let queue = Promise.resolve();
 
-  function decode(bytes) {
-    return createImageBitmap(new Blob([bytes], { type: "image/png" }));
+  function words(view) {
+    // A buffer may begin anywhere in its message; typed arrays want multiples of four.
+    const from = view.byteOffset;
+    return new Uint32Array(view.buffer.slice(from, from + view.byteLength));
   }
 
-  // Frames are rectangles over the last picture, so they are drawn in the order they came.
-  // Decoding runs ahead; the canvas keeps the old picture until the new one is there.
-  function show(bytes, place, after) {
-    const bitmap = bytes ? decode(bytes) : null;
-    queue = queue
-      .then(async () => {
-        const image = bitmap && (await bitmap);
-        if (image) {
-          const width = place.width || image.width;
-          const height = place.height || image.height;
-          if (back.width !== width || back.height !== height) {
-            back.width = width;
-            back.height = height;
+  // Unpack a change (lecture_utils.live.pack) into `picture` and paint it.
+  function apply(place, buffers) {
+    if (buffers.length) {
+      if (picture.width !== place.width || picture.height !== place.height) {
+        picture = new ImageData(place.width, place.height);
+      }
+      const [repeats, lengths, values] = buffers.map(words);
+      const target = new Uint32Array(picture.data.buffer);
+      const row = new Uint32Array(place.columns);
+      let run = 0;
+      let left = lengths.length ? lengths[0] : 0;
+      let at = place.y * place.width + place.x;
+      for (let k = 0; k < repeats.length; k++) {
+        if (lengths.length) {
+          for (let x = 0; x < place.columns; ) {
+            const end = Math.min(x + left, place.columns);
+            row.fill(values[run], x, end);
+            left -= end - x;
+            x = end;
+            if (!left) left = lengths[++run];
           }
-          const context = back.getContext("2d");
-          context.clearRect(place.x, place.y, image.width, image.height);
-          context.drawImage(image, place.x, place.y);
-          for (const view of views) view.paint(place.x, place.y, image.width, image.height);
         } else {
-          for (const view of views) view.paint(0, 0, 0, 0);
+          row.set(values.subarray(k * place.columns, (k + 1) * place.columns));
         }
-        if (after) after();
-      })
-      .catch((error) => console.error("lecture_utils: a frame was not drawn", error));
+        for (let n = 0; n < repeats[k]; n++, at += place.width) {
+          for (let x = 0; x < place.columns; x++) if (row[x]) target[at + x] = row[x];
+        }
+      }
+      const rows = repeats.reduce((sum, n) => sum + n, 0);
+      for (const view of views) view.paint(place.x, place.y, place.columns, rows);
+    } else {
+      for (const view of views) view.paint(0, 0, 0, 0);
+    }
+  }
+
+  let said = { alt: "", caption: "" };
+  function say(message) {
+    said = message;
+    for (const view of views) view.say();
   }
 
   function initialize({ model }) {
-    const whole = () => {
-      const view = model.get("_frame");
-      if (view && view.byteLength) show(view, { x: 0, y: 0 });
+    const first = () => {
+      const frame = model.get("_first");
+      if (!frame.buffers) return;
+      apply(frame, frame.buffers);
+      say(frame);
     };
-    model.on("change:_frame", whole);
+    model.on("change:_first", first);
     model.on("msg:custom", (message, buffers) => {
       if (message.type === "frame") {
-        for (const view of views) view.describe(message.alt);
-        const answer = message.answer ? () => model.send({ type: "drawn" }) : null;
-        show(buffers && buffers[0], message, answer);
+        apply(message, buffers || []);
+        say(message);
+        if (message.answer) model.send({ type: "drawn" });
       } else if (message.type === "handled") {
-        queue = queue.then(() => views.forEach((view) => view.handled()));
+        views.forEach((view) => view.handled());
       }
     });
-    whole();
+    first();
   }
 
   function render({ model, el }) {
     const canvas = document.createElement("canvas");
     const ink = document.createElement("canvas");
+    const frame = document.createElement("div");
+    const caption = document.createElement("div");
     el.classList.add("lecture-figure");
+    frame.className = "lecture-frame";
     ink.className = "lecture-ink";
+    caption.className = "lecture-message";
+    caption.setAttribute("aria-live", "polite");
     canvas.setAttribute("role", "img");
-    el.append(canvas, ink);
+    frame.append(canvas, ink);
+    el.append(frame, caption);
     const context = canvas.getContext("2d");
     const pen = ink.getContext("2d");
     let frames = 0;
 
     const [width, height] = model.get("_size");
     el.style.width = `${width}px`;
-    el.style.aspectRatio = `${width} / ${height}`;
-    canvas.setAttribute("aria-label", model.get("_alt"));
+    frame.style.aspectRatio = `${width} / ${height}`;
 
     const view = {
       paint(x, y, w, h) {
-        if (canvas.width !== back.width || canvas.height !== back.height) {
-          canvas.width = back.width;
-          canvas.height = back.height;
-          context.drawImage(back, 0, 0);
+        if (canvas.width !== picture.width || canvas.height !== picture.height) {
+          canvas.width = picture.width;
+          canvas.height = picture.height;
+          context.putImageData(picture, 0, 0);
         } else if (w && h) {
-          context.clearRect(x, y, w, h);
-          context.drawImage(back, x, y, w, h, x, y, w, h);
+          context.putImageData(picture, 0, 0, x, y, w, h);
         }
         canvas.dataset.frames = ++frames; // the pixels are in place: browser tests wait on this
       },
-      describe(alt) {
-        canvas.setAttribute("aria-label", alt);
+      say() {
+        canvas.setAttribute("aria-label", said.alt);
+        if (caption.innerHTML !== said.caption) caption.innerHTML = said.caption;
       },
       handled() {
         busy = false;
@@ -95,7 +118,8 @@ export default () => {
       },
     };
     views.add(view);
-    if (back.width && model.get("_frame").byteLength) view.paint(0, 0, back.width, back.height);
+    view.paint(0, 0, picture.width, picture.height);
+    view.say();
     // Sent by each view, so that a page opened later gets the present picture.
     model.send({ type: "hello", ratio: window.devicePixelRatio || 1 });
 

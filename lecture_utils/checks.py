@@ -1,0 +1,212 @@
+"""Questions the class answers before it sees, and checks that say what was wrong on which input."""
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from html import escape
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+import torch
+
+from .panel import button, stylesheet
+
+
+class CheckFailed(AssertionError):
+    """A check did not pass. Shown in the notebook as its sentence, without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"Not yet.\n{self}"]
+
+
+class Prediction(widgets.VBox):
+    """See ``predict``."""
+
+    def __init__(
+        self, question: str, options: Sequence[Any], answer: Any, why: str | Callable[[], str]
+    ) -> None:
+        self._answer, self._why = answer, why
+        self.options = [str(option) for option in options]
+        if not callable(answer) and str(answer) not in self.options:
+            raise ValueError(f"the answer {answer!r} is not among the options {self.options}")
+        self.guess: str | None = None
+        self.right: bool | None = None
+        self.choice = widgets.RadioButtons(options=self.options, value=None)
+        self.choice.layout.width = "auto"
+        self.commit_button = button("Commit", self.commit, "Your guess is final, then you see")
+        self.again_button = button("Ask again", self.again, "For the next class")
+        self.reveal = widgets.HTML()
+        head = widgets.HTML(
+            stylesheet()
+            + f'<div class="lecture-title">Predict</div><div class="lecture-look">{question}</div>'
+        )
+        row = widgets.HBox([self.commit_button, self.again_button])
+        row.add_class("lecture-buttons")
+        super().__init__([head, self.choice, row, self.reveal])
+        self.add_class("lecture-panel")
+        self.choice.observe(self._chosen, "value")
+        self.again()
+
+    def _chosen(self, _: Any) -> None:
+        self.commit_button.disabled = self.choice.value is None or self.guess is not None
+
+    def commit(self) -> None:
+        """Fix the guess; only now is the answer worked out and sent to the page."""
+        if self.choice.value is None or self.guess is not None:
+            return
+        self.guess = self.choice.value
+        answer = str(self._answer() if callable(self._answer) else self._answer)
+        if answer not in self.options:
+            raise ValueError(f"the computed answer {answer!r} is not among {self.options}")
+        why = self._why() if callable(self._why) else self._why
+        self.right = self.guess == answer
+        mark = "Yes." if self.right else f"You said {escape(self.guess)}."
+        style = "lecture-good" if self.right else "lecture-error"
+        self.reveal.value = (
+            f'<div class="lecture-message" role="status"><span class="{style}">{mark}</span> '
+            f"<b>{escape(answer)}.</b> {why}</div>"
+        )
+        self.choice.disabled = True
+        self.commit_button.disabled = True
+        self.again_button.disabled = False
+
+    def again(self) -> None:
+        """Forget the guess and hide the answer."""
+        self.guess = self.right = None
+        self.reveal.value = ""
+        self.choice.disabled = False
+        self.choice.value = None
+        self.commit_button.disabled = True
+        self.again_button.disabled = True
+
+
+def predict(
+    question: str,
+    options: Sequence[Any],
+    answer: Any,
+    why: str | Callable[[], str] = "",
+) -> Prediction:
+    """Ask before telling: the answer stays in the kernel until a guess is committed.
+
+    ``answer`` is one of ``options``, or a function that computes it when the guess is in, so that
+    the page states what the code found. ``why`` (HTML, or a function) is shown with it.
+    """
+    return Prediction(question, options, answer, why)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray):
+        words = np.array2string(value, precision=4, threshold=40, edgeitems=3, separator=", ")
+        return words if value.ndim == 0 else f"{words} of shape {value.shape}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return repr(value)
+
+
+def _call(args: Sequence[Any], name: str) -> str:
+    return f"{name}({', '.join(_text(arg) for arg in args)})"
+
+
+def difference(got: Any, expected: Any, tolerance: float = 1e-5) -> str:
+    """What is wrong with ``got``, in words; empty if it equals ``expected``.
+
+    Compares kind, shape and values (absolute and relative ``tolerance``; exact for bool, int
+    and str). Tensors, arrays, numbers and nested tuples or lists of them.
+    """
+    if got is None:
+        return "it returned nothing: is a `return` missing?"
+    if isinstance(expected, tuple | list) and not np.isscalar(expected):
+        if not isinstance(got, tuple | list):
+            return f"it returned {_text(got)}, expected {len(expected)} values"
+        if len(got) != len(expected):
+            return f"it returned {len(got)} values, expected {len(expected)}"
+        for i, (g, e) in enumerate(zip(got, expected, strict=True)):
+            if words := difference(g, e, tolerance):
+                return f"value {i}: {words}"
+        return ""
+    if isinstance(expected, str):
+        return "" if got == expected else f"it returned {got!r}, expected {expected!r}"
+    try:
+        g = np.asarray(got.detach().cpu() if isinstance(got, torch.Tensor) else got)
+        e = np.asarray(expected.detach().cpu() if isinstance(expected, torch.Tensor) else expected)
+        g_numbers = g.astype(float)
+    except (TypeError, ValueError):
+        return f"it returned {type(got).__name__} {got!r}, expected {_text(expected)}"
+    if g.shape != e.shape:
+        return f"it returned shape {g.shape}, expected shape {e.shape}"
+    e_numbers = e.astype(float)
+    if np.isnan(g_numbers).any() and not np.isnan(e_numbers).any():
+        return f"it returned {_text(got)}, which holds NaN; expected {_text(expected)}"
+    close = np.isclose(g_numbers, e_numbers, rtol=tolerance, atol=tolerance)
+    if close.all():
+        return ""
+    if g.ndim == 0:
+        return f"it returned {_text(got)}, expected {_text(expected)}"
+    where = tuple(int(i) for i in np.argwhere(~close)[0])
+    return (
+        f"{int((~close).sum())} of {close.size} entries differ; the first is at {list(where)}: "
+        f"{g_numbers[where]:.6g}, expected {e_numbers[where]:.6g}"
+    )
+
+
+def check(
+    function: Callable[..., Any],
+    reference: Callable[..., Any],
+    cases: Iterable[Sequence[Any]],
+    *,
+    tolerance: float = 1e-5,
+    explain: Callable[..., str | None] | None = None,
+) -> None:
+    """Compare ``function`` with ``reference`` on each case, a tuple of arguments.
+
+    Raises ``CheckFailed`` with the first input that differs, what was returned, what was
+    expected, and ``explain(got, expected, *args)`` if that has something to say (the mistake
+    behind a typical wrong answer). Arguments must not be changed in place.
+    """
+    name = getattr(function, "__name__", "your function")
+    count = 0
+    for case in cases:
+        kept = [_copy(arg) for arg in case]
+        expected = reference(*[_copy(arg) for arg in case])
+        try:
+            got = function(*case)
+        except NotImplementedError:
+            raise CheckFailed(f"{name} is not written yet.") from None
+        except Exception as error:
+            raise CheckFailed(
+                f"{_call(kept, name)}\nraised {type(error).__name__}: {error}"
+            ) from error
+        for number, (arg, before) in enumerate(zip(case, kept, strict=True)):
+            changed = isinstance(arg, np.ndarray | torch.Tensor) and difference(arg, before, 0)
+            if changed:
+                raise CheckFailed(f"{name} changed its argument number {number + 1} in place.")
+        if words := difference(got, expected, tolerance):
+            hint = explain(got, expected, *kept) if explain else None
+            raise CheckFailed(f"{_call(kept, name)}\n{words}." + (f"\n{hint}" if hint else ""))
+        count += 1
+    if not count:
+        raise ValueError("check needs at least one case")
+    print(f"{name}: right on all {count} inputs.")
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def check_that(condition: Any, message: str) -> None:
+    """Raise ``CheckFailed`` with ``message`` unless ``condition`` holds."""
+    if not bool(condition):
+        raise CheckFailed(message)
+
+
+def source_uses(function: Callable[..., Any], *names: str) -> list[str]:
+    """Which of ``names`` stand in the source of ``function``; empty if it can't be read."""
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):
+        return []
+    return [name for name in names if name in source]

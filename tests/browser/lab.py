@@ -1,0 +1,139 @@
+"""A real JupyterLab and a real browser on it, for the browser tests and the benchmarks."""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, sync_playwright
+
+from lecture_utils import cli
+
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def chromium_path() -> str:
+    """The system's Chromium: ``CHROMIUM`` if set, else the first one on the path."""
+    names = [os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"]
+    for name in names:
+        if name and (found := shutil.which(name)):
+            return found
+    raise FileNotFoundError(
+        "No Chromium was found. Install it (Debian: apt-get install chromium) or set CHROMIUM."
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def lab_server(notebooks: Path, own: Path, present: bool = False) -> Iterator[tuple[str, str]]:
+    """JupyterLab as ``lecture`` starts it, on the folder ``notebooks``: (base address, token)."""
+    own.mkdir(parents=True, exist_ok=True)
+    token, port = secrets.token_hex(16), free_port()
+    with (own / "jupyterlab.log").open("wb") as log:
+        server = subprocess.Popen(
+            [*cli.command(notebooks, port, present), "--LabApp.expose_app_in_browser=True"],
+            env=cli.environment(own, token),
+            cwd=own,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    base = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 120
+        while not cli.request(f"{base}/api/status", token):
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((own / "jupyterlab.log").read_text()[-2000:])
+            time.sleep(0.2)
+        yield base, token
+    finally:
+        cli.stop(server, base, token)
+
+
+@contextmanager
+def browser_page(width: int = 1366, height: int = 900, **context: object) -> Iterator[Page]:
+    """A page of the system's Chromium, started with an empty profile."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_FLAGS)
+        page = browser.new_page(viewport={"width": width, "height": height}, **context)
+        page.set_default_timeout(60_000)
+        yield page
+        browser.close()
+
+
+class Notebook:
+    """An open notebook: run its cells, find its panels."""
+
+    def __init__(self, page: Page, base: str, token: str, name: str, present: bool = False):
+        self.page = page
+        self.errors: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        view = "doc" if present else "lab"
+        page.goto(f"{base}/{view}/tree/{name}?token={token}&reset")
+        self.cells.first.wait_for()
+        # Before the kernel answers, "run" is ignored.
+        page.evaluate(
+            """async () => {
+                 const { sessionContext } = window.jupyterapp.shell.currentWidget.context;
+                 await sessionContext.ready;
+                 await sessionContext.session.kernel.info;
+               }"""
+        )
+
+    @property
+    def cells(self) -> Locator:
+        return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell")
+
+    def run_all(self, timeout: float = 240) -> None:
+        """Run every cell and wait until the last one is done; an error stops it as in class."""
+        self.page.locator(".jp-Notebook").first.click(position={"x": 5, "y": 5})
+        self.command("notebook:run-all-cells")
+        self.wait_idle(timeout)
+
+    def command(self, name: str) -> None:
+        """Run a JupyterLab command by its id."""
+        self.page.evaluate("name => window.jupyterapp.commands.execute(name)", name)
+
+    def wait_idle(self, timeout: float = 240) -> None:
+        """Wait until no cell is waiting or running."""
+        self.page.wait_for_timeout(500)
+        self.page.wait_for_function(
+            """() => ![...document.querySelectorAll('.jp-InputPrompt')].some(
+                 p => p.textContent.includes('*'))""",
+            timeout=timeout * 1000,
+        )
+
+    def panel(self, title: str) -> Locator:
+        """The panel with this title, scrolled into view."""
+        found = self.page.locator(".lecture-panel", has=self.page.get_by_text(title, exact=True))
+        found.last.scroll_into_view_if_needed()
+        return found.last
+
+
+def frames(panel: Locator) -> int:
+    """How many frames a panel's figure has painted."""
+    return int(panel.locator(".lecture-figure canvas").first.get_attribute("data-frames") or 0)
+
+
+def pixels(panel: Locator) -> str:
+    """The picture in a panel's canvas as a data address: equal strings are equal pictures."""
+    return panel.locator(".lecture-figure canvas").first.evaluate("c => c.toDataURL()")
