@@ -1,0 +1,18 @@
+"""What all tests share: errors in panels are raised, and no figure needs a display."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "browser")]
+os.environ.setdefault("MPLBACKEND", "agg")
+
+
+@pytest.fixture(autouse=True)
+def strict_panels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error in a panel's update is raised where the control was set."""
+    from lecture_utils import panel
+
+    monkeypatch.setattr(panel, "strict", True)
