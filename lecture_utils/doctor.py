@@ -12,7 +12,6 @@ from pathlib import Path
 from lecture_utils import cli
 
 DISTRIBUTION = "deep-learning-lecture"
-REINSTALL = "Run: python -m pip install -r requirements.txt -e ."
 
 # "fix": the lecture will not work. "note": it works, in a way you may want to know of.
 Line = tuple[str, str]
@@ -36,7 +35,7 @@ def packages() -> Iterator[Line]:
     try:
         requirements = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
-        yield "fix", f"{DISTRIBUTION} is not installed. {REINSTALL}"
+        yield "fix", f"{DISTRIBUTION} is not installed. {cli.reinstall()}"
         return
     locked = locked_versions()
     for requirement in requirements:
@@ -46,13 +45,13 @@ def packages() -> Iterator[Line]:
         try:
             version = metadata.version(name)
         except metadata.PackageNotFoundError:
-            yield "fix", f"{name} is not installed. {REINSTALL}"
+            yield "fix", f"{name} is not installed. {cli.reinstall()}"
             continue
-        tested = locked.get(name, version)
-        if version.split("+")[0] == tested:  # 2.13.0+cpu is a build of 2.13.0
+        tested = locked.get(name)
+        if tested in (None, version.split("+")[0]):  # 2.13.0+cpu is a build of 2.13.0
             yield "ok", f"{name} {version}"
         else:
-            yield "note", f"{name} {version}; tested with {tested}. {REINSTALL}"
+            yield "note", f"{name} {version}; tested with {tested}. {cli.reinstall()}"
 
 
 def devices() -> Iterator[Line]:
@@ -62,7 +61,7 @@ def devices() -> Iterator[Line]:
 
         found = device.devices()
     except (ImportError, OSError, AttributeError) as error:  # OSError: a library will not load
-        yield "fix", f"torch does not start: {one_line(error)}. {REINSTALL}"
+        yield "fix", f"torch does not start: {one_line(error)}. {cli.reinstall()}"
         return
     for info in found:
         if info.available:
@@ -78,7 +77,7 @@ def data() -> Iterator[Line]:
 
         results = files.verify()
     except (ImportError, OSError, AttributeError) as error:
-        yield "fix", f"the data cannot be checked: {one_line(error)}. {REINSTALL}"
+        yield "fix", f"the data cannot be checked: {one_line(error)}. {cli.reinstall()}"
         return
     for name, ok, message in results:
         yield "ok" if ok else "fix", f"data {name}: {message}"
@@ -116,10 +115,13 @@ def one_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
+CHECKS = (python, packages, devices, data, folders, browser)
+
+
 def report() -> int:
     """Print every check. Returns 1 if something must be fixed before class, else 0."""
     failed = False
-    for check in (python, packages, devices, data, folders, browser):
+    for check in CHECKS:
         for status, message in check():
             print(f"{status:<5}{message}", flush=True)
             failed = failed or status == "fix"

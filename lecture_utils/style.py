@@ -5,6 +5,7 @@ that must be told apart also differ in marker or dash.
 """
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
 BLUE, ORANGE, RED, PURPLE, GREY, VIOLET = (
@@ -66,6 +67,13 @@ RC = {
     "image.interpolation": "nearest",
 }
 """Matplotlib settings of every figure. At 96 dots an inch 16 pt are 21 CSS pixels."""
+
+
+def picture(axes: Axes, title: str = "") -> Axes:
+    """Make ``axes`` a frame for an image: no ticks, a thin line all round."""
+    axes.set(title=title, xticks=[], yticks=[])
+    axes.spines[:].set(visible=True, color=FAINT, linewidth=1.5)
+    return axes
 
 
 def contrast(value: float, vmin: float, vmax: float) -> str:

@@ -1,0 +1,1 @@
+"""The panels of the notebooks: one module a notebook, of the same name."""

@@ -1,0 +1,86 @@
+"""00_start: its panel, its machine check, and a map that is right."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from panels import sweep, sweep_all
+
+from lecture_utils import data, doctor
+from lecture_utils.demos import start
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+
+
+@pytest.fixture(scope="module")
+def digits() -> data.Digits:
+    return data.mnist()
+
+
+def source(cell_id: str) -> str:
+    notebook = nbformat.read(NOTEBOOKS / "00_start.ipynb", as_version=4)
+    return next(cell.source for cell in notebook.cells if cell.id == cell_id)
+
+
+def test_ink_counts_pixels(digits: data.Digits) -> None:
+    namespace: dict = {}
+    exec(source("is-ink"), namespace)
+    panel = start.ink(namespace["is_ink"], digits)
+    for _ in sweep(panel):
+        values = panel.values
+        image = np.asarray(digits.test_x[values["digit"], 0])
+        expected = sum(float(p) > values["threshold"] for p in image.ravel())
+        assert f"<b>{expected} of 784</b>" in panel.message
+        assert panel.message.startswith(f"A {int(digits.test_y[values['digit']])}:")
+
+
+def test_ink_presets_do_what_they_say(digits: data.Digits) -> None:
+    panel = start.ink(lambda image, threshold: image > threshold, digits)
+    counts = {}
+    for name in panel.presets:
+        panel.apply(name)
+        counts[name] = int(re.search(r"<b>(\d+) of", panel.message)[1])
+    assert counts["fails: too high"] < counts["works"] / 3
+    assert counts["fails: too low"] > 1.3 * counts["works"]
+
+
+def test_ink_runs_on_the_students_function(
+    digits: data.Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sweep_all(start.ink(lambda image, threshold: image < threshold, digits)) > 5
+    assert sweep_all(start.ink(lambda image, threshold: np.asarray(image) * 1.0, digits)) > 5
+    monkeypatch.setattr("lecture_utils.panel.strict", False)
+    panel = start.ink(lambda image, threshold: image.sum(), digits)
+    assert "shape ()" in panel.shown and "(28, 28)" in panel.shown
+    panel = start.ink(lambda image, threshold: None, digits)
+    assert panel.error is not None
+
+
+def test_ink_may_not_change_the_data(digits: data.Digits) -> None:
+    before = digits.test_x.clone()
+    start.ink(lambda image, threshold: image.mul_(0) + 1, digits)
+    assert torch.equal(before, digits.test_x)
+
+
+def test_machine_check_says_what_doctor_says() -> None:
+    page = start.machine_check().value
+    for check in doctor.CHECKS:
+        for status, message in check():
+            assert start.WORDS[status] in page
+            assert message.split(" ")[0] in page
+
+
+def test_map_links_every_notebook_and_gives_its_minutes() -> None:
+    rows = re.findall(r"^\| (\d\d) \| (.+?) \| (\d+) min \|", source("map"), re.M)
+    assert [number for number, _, _ in rows] == [f"{i:02d}" for i in range(1, 9)]
+    for number, name, minutes in rows:
+        found = list(NOTEBOOKS.glob(f"{number}_*.ipynb"))
+        if not found:
+            assert "in preparation" in name and "](" not in name
+            continue
+        assert f"]({found[0].name})" in name
+        title = nbformat.read(found[0], as_version=4).cells[0].source
+        assert f"{minutes} min" in title, f"{found[0].name} gives another time"
