@@ -49,8 +49,8 @@ def lab_server(notebooks: Path, own: Path, present: bool = False) -> Iterator[tu
     token, port = secrets.token_hex(16), free_port()
     with (own / "jupyterlab.log").open("wb") as log:
         server = subprocess.Popen(
-            [*cli.command(notebooks, port, present), "--LabApp.expose_app_in_browser=True"],
-            env=cli.environment(own, token),
+            [*cli.command(notebooks, port), "--LabApp.expose_app_in_browser=True"],
+            env=cli.environment(own, token, present),
             cwd=own,
             stdin=subprocess.DEVNULL,
             stdout=log,
