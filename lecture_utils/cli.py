@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import os
 import secrets
 import shutil
@@ -37,6 +38,13 @@ class LectureError(Exception):
 def in_checkout() -> bool:
     """Whether the package runs from a clone, with the notebooks beside it."""
     return (CHECKOUT / "pyproject.toml").is_file() and (CHECKOUT / "notebooks").is_dir()
+
+
+def reinstall() -> str:
+    """What to do when a package is missing, damaged or of another version."""
+    if in_checkout():
+        return f"In {CHECKOUT}, run: python -m pip install -r requirements.txt -e ."
+    return "Install the lecture again with pip."
 
 
 def home() -> Path:
@@ -129,7 +137,24 @@ def choose_port(wanted: int | None) -> int:
     )
 
 
-def environment(own: Path, token: str) -> dict[str, str]:
+def settings_folder(own: Path, present: bool) -> Path:
+    """JupyterLab's settings folder for this mode, filled with ours where it has none yet.
+
+    They are written as the user's settings because JupyterLab takes font sizes from nowhere else.
+    What the class changes later is kept.
+    """
+    mode = "present" if present else "class"
+    folder = own / "settings" / mode
+    shipped = json.loads((PACKAGE / "jupyter" / f"{mode}.json").read_text("utf-8"))
+    for plugin, settings in shipped.items():
+        file = folder / f"{plugin.replace(':', '/')}.jupyterlab-settings"
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(settings, indent=2), "utf-8")
+    return folder
+
+
+def environment(own: Path, token: str, present: bool) -> dict[str, str]:
     """The child's environment: this one, with every Jupyter folder moved to `own`."""
     inherited = {
         name: value
@@ -140,7 +165,7 @@ def environment(own: Path, token: str) -> dict[str, str]:
         "JUPYTER_CONFIG_DIR": str(own / "config"),
         "JUPYTER_DATA_DIR": str(own / "data"),
         "JUPYTER_RUNTIME_DIR": str(own / "runtime"),
-        "JUPYTERLAB_SETTINGS_DIR": str(own / "settings"),
+        "JUPYTERLAB_SETTINGS_DIR": str(settings_folder(own, present)),
         "JUPYTERLAB_WORKSPACES_DIR": str(own / "workspaces"),
         "IPYTHONDIR": str(own / "ipython"),
         "MPLCONFIGDIR": str(own / "matplotlib"),
@@ -150,9 +175,8 @@ def environment(own: Path, token: str) -> dict[str, str]:
     }
 
 
-def command(folder: Path, port: int, present: bool) -> list[str]:
-    """The command line of JupyterLab. Settings of ours are defaults: the class may change them."""
-    settings = PACKAGE / "jupyter" / ("present" if present else "class")
+def command(folder: Path, port: int) -> list[str]:
+    """The command line of JupyterLab."""
     return [
         *(sys.executable, "-m", "jupyterlab"),
         "--ServerApp.ip=127.0.0.1",
@@ -162,10 +186,11 @@ def command(folder: Path, port: int, present: bool) -> list[str]:
         # Containers run as root. The server listens on this machine only, behind a token.
         "--ServerApp.allow_root=True",
         f"--ServerApp.root_dir={folder}",
-        f"--LabApp.app_settings_dir={settings}",
         "--LabApp.extension_manager=readonly",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        # Looking for language servers runs npm, which writes in the user's folder.
+        "--LanguageServerManager.autodetect=False",
     ]
 
 
@@ -201,8 +226,8 @@ def serve(own: Path, folder: Path, notebook: str, port: int, present: bool, brow
     log = own / "jupyterlab.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
-            command(folder, port, present),
-            env=environment(own, token),
+            command(folder, port),
+            env=environment(own, token, present),
             cwd=own,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -231,10 +256,7 @@ def serve(own: Path, folder: Path, notebook: str, port: int, present: bool, brow
 def start(wanted: str, port: int | None, present: bool, browser: bool) -> None:
     """Check what JupyterLab needs, then run it."""
     if importlib.util.find_spec("jupyterlab") is None:
-        raise LectureError(
-            f"JupyterLab is not installed for {sys.executable}. "
-            "Run: python -m pip install -r requirements.txt"
-        )
+        raise LectureError(f"JupyterLab is not installed for {sys.executable}. {reinstall()}")
     own = home()
     reason = why_not_writable(own)
     if reason:
