@@ -27,9 +27,14 @@ from PIL import Image
 
 from . import style
 
+# For the whole kernel: a title set or a line drawn anywhere takes its style at that moment.
+mpl.rcParams.update(style.RC)
+
 STATIC = Path(__file__).parent / "static"
 DPI = 96
 _RENDER = threading.RLock()  # Matplotlib shares font and mathtext state between figures
+# Artists take their style when they are made, by the reader's own ax.plot: set it for all.
+mpl.rcParams.update(style.RC)
 
 
 def pack(old: np.ndarray | None, new: np.ndarray) -> tuple[dict[str, int], list[bytes]]:
@@ -98,13 +103,13 @@ class LiveFigure(anywidget.AnyWidget):
         self._live: list[Artist] = []
         self._background = None
         self._last: np.ndarray | None = None
+        self._settled = False  # the layout is fixed
         self._ratio = 1.0
         self._connected = False
         self._unseen = 0  # frames sent with a request to answer, not yet answered
         self._handlers: list[tuple[str, Axes, Callable[..., Any]]] = []
         self._grabbed: tuple[str, Axes, Callable[..., Any]] | None = None
-        with mpl.rc_context(style.RC):
-            self.figure = Figure(figsize=(width / DPI, height / DPI), layout="constrained")
+        self.figure = Figure(figsize=(width / DPI, height / DPI), layout="constrained")
         self.canvas = FigureCanvasAgg(self.figure)
         self.report: Callable[[Exception], None] | None = None  # shows what a handler raised
         super().__init__(_size=(width, height))
@@ -115,19 +120,16 @@ class LiveFigure(anywidget.AnyWidget):
     # ---- drawing
 
     def subplots(self, *args: Any, **kwargs: Any) -> Any:
-        """``Figure.subplots`` in the style of the lecture."""
-        with mpl.rc_context(style.RC):
-            return self.figure.subplots(*args, **kwargs)
+        """``Figure.subplots``."""
+        return self.figure.subplots(*args, **kwargs)
 
     def add_subplot(self, *args: Any, **kwargs: Any) -> Axes:
-        """``Figure.add_subplot`` in the style of the lecture."""
-        with mpl.rc_context(style.RC):
-            return self.figure.add_subplot(*args, **kwargs)
+        """``Figure.add_subplot``."""
+        return self.figure.add_subplot(*args, **kwargs)
 
     def mosaic(self, layout: Any, **kwargs: Any) -> dict[Any, Axes]:
-        """``Figure.subplot_mosaic`` in the style of the lecture."""
-        with mpl.rc_context(style.RC):
-            return self.figure.subplot_mosaic(layout, **kwargs)
+        """``Figure.subplot_mosaic``."""
+        return self.figure.subplot_mosaic(layout, **kwargs)
 
     def live(self, *artists: Artist | Iterable[Artist]) -> list[Artist]:
         """Mark artists (or lists of them) as moving; returns them flat, in the order given."""
@@ -145,19 +147,25 @@ class LiveFigure(anywidget.AnyWidget):
         """Draw now; the (H, W, 4) uint8 pixels (a view: copy it to keep it)."""
         with self.lock, _RENDER:
             if self.figure.stale or self._background is None:
-                with mpl.rc_context(style.RC):  # new ticks take their style from there
-                    self.canvas.draw()
-                    if self.figure.get_layout_engine() is not None:
-                        # Fixed from here on: a longer tick label must not move the axes.
-                        self.figure.set_layout_engine("none")
-                        self.canvas.draw()
-                self._background = self.canvas.copy_from_bbox(self.figure.bbox)
+                self._draw_still()
             else:
                 self.canvas.restore_region(self._background)
             renderer = self.canvas.get_renderer()
+            self._live = [artist for artist in self._live if artist.figure is not None]  # removed
             for artist in self._live:
                 artist.draw(renderer)
             return np.asarray(self.canvas.buffer_rgba())
+
+    def _draw_still(self) -> None:
+        self._background = None
+        self.canvas.draw()
+        if not self._settled:
+            # Fixed from here on: a longer tick label must not move the axes.
+            self.figure.set_layout_engine("none")
+            self._settled = True
+            self.canvas.draw()
+        self._background = self.canvas.copy_from_bbox(self.figure.bbox)
+        self._set_hot()
 
     def refresh(self, *, droppable: bool = False) -> bool:
         """Draw and show the present state. False if the frame was dropped.
@@ -186,12 +194,39 @@ class LiveFigure(anywidget.AnyWidget):
     def png(self) -> bytes:
         """The present picture as PNG."""
         with self.lock:
-            picture = Image.fromarray(self.render())
+            picture = Image.fromarray(self._picture())
         file = io.BytesIO()
         picture.save(file, "PNG")
         return file.getvalue()
 
+    def tell(self) -> None:
+        """Show what ``say`` set over the picture as it is, for when the artists can't be drawn."""
+        with self.lock:
+            if self._connected:
+                height, width = self._blank_or_last().shape[:2]
+                place = {"width": width, "height": height}
+                self.send({"type": "frame", "answer": False, **self._words(), **place}, [])
+            else:
+                self._show_first(self._blank_or_last())
+
+    def _blank_or_last(self) -> np.ndarray:
+        if self._last is not None:
+            return self._last
+        width, height = self.canvas.get_width_height()
+        return np.full((height, width, 4), 255, np.uint8)
+
+    def _picture(self) -> np.ndarray:
+        """The present picture for a new view; the last good one, with a report, if it fails."""
+        try:
+            return self.render()
+        except Exception as error:
+            if self.report is None:
+                raise
+            self.report(error)
+            return self._blank_or_last()
+
     def _show_first(self, pixels: np.ndarray) -> None:
+        self._last = pixels.copy()
         place, buffers = pack(None, pixels)
         self._first = {**self._words(), **place, "buffers": buffers}
 
@@ -219,7 +254,7 @@ class LiveFigure(anywidget.AnyWidget):
     def prepare(self) -> None:
         """Give the page a picture to start from: called before the figure is displayed."""
         with self.lock:
-            self._show_first(self.render())
+            self._show_first(self._picture())
 
     # ---- pointer
 
@@ -255,11 +290,11 @@ class LiveFigure(anywidget.AnyWidget):
 
     def _listen(self, kind: str, ax: Axes, handler: Callable[..., Any]) -> None:
         self._handlers.append((kind, ax, handler))
-        self._set_hot()
+        if self._settled:
+            self._set_hot()
 
     def _set_hot(self) -> None:
         """Tell the page which rectangles listen: cursor shape, and no message for the rest."""
-        self.render()  # the layout must be settled
         width, height = self._size
         hot = []
         for kind, ax, _ in self._handlers:
@@ -291,8 +326,9 @@ class LiveFigure(anywidget.AnyWidget):
                 if ratio != self._ratio:
                     self._ratio = ratio
                     self._set_dpi()
+                picture = self._picture()
                 self._last = None  # a new view starts from nothing
-                self._send_frame(self.render())
+                self._send_frame(picture)
         elif kind == "drawn":
             self._unseen = max(0, self._unseen - 1)
         elif kind == "pointer":

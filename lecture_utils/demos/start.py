@@ -37,8 +37,8 @@ def ink(is_ink: Callable[[Any, float], Any], digits: Digits) -> Panel:
                 f"is_ink returned shape {tuple(result.shape)}; the panel needs (28, 28), "
                 "one value a pixel."
             )
-        shown[0].set_data(image)
-        shown[1].set_data(result.float())
+        shown[0].set_data(image.numpy())
+        shown[1].set_data(result.float().numpy())
         count = int((result != 0).sum())
         return f"A {int(digits.test_y[digit])}: <b>{count} of {result.numel()}</b> pixels are ink."
 
