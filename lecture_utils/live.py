@@ -27,9 +27,6 @@ from PIL import Image
 
 from . import style
 
-# For the whole kernel: a title set or a line drawn anywhere takes its style at that moment.
-mpl.rcParams.update(style.RC)
-
 STATIC = Path(__file__).parent / "static"
 DPI = 96
 _RENDER = threading.RLock()  # Matplotlib shares font and mathtext state between figures
