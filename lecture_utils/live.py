@@ -12,6 +12,7 @@ import io
 import re
 import threading
 from collections.abc import Callable, Iterable
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,10 @@ class LiveFigure(anywidget.AnyWidget):
         self._background = self.canvas.copy_from_bbox(self.figure.bbox)
         self._set_hot()
 
+    def _settle(self) -> None:
+        if not self._settled:
+            self.render()
+
     def refresh(self, *, droppable: bool = False) -> bool:
         """Draw and show the present state. False if the frame was dropped.
 
@@ -186,7 +191,7 @@ class LiveFigure(anywidget.AnyWidget):
     def say(self, caption: str, alt: str = "") -> None:
         """Set the HTML line under the next frame, and its text alternative."""
         self.caption = caption
-        self.alt = re.sub(r"<[^>]+>", "", f"{alt} {caption}").strip()
+        self.alt = unescape(re.sub(r"<[^>]+>", "", f"{alt} {caption}")).strip()
 
     def png(self) -> bytes:
         """The present picture as PNG."""
@@ -310,6 +315,7 @@ class LiveFigure(anywidget.AnyWidget):
 
     def _data(self, ax: Axes, x: float, y: float) -> tuple[float, float]:
         """CSS pixels from the top left -> data coordinates of ``ax``."""
+        self._settle()
         pixel = (x * self._ratio, (self._size[1] - y) * self._ratio)
         dx, dy = ax.transData.inverted().transform(pixel)
         return float(dx), float(dy)
@@ -364,6 +370,7 @@ class LiveFigure(anywidget.AnyWidget):
 
     def to_page(self, ax: Axes, x: float, y: float) -> tuple[float, float]:
         """Data coordinates -> CSS pixels from the top left of the figure."""
+        self._settle()
         px, py = ax.transData.transform((x, y))
         return float(px / self._ratio), float(self._size[1] - py / self._ratio)
 

@@ -326,20 +326,19 @@ class Panel(widgets.VBox):
             self.error = None
             try:
                 message = self._update(**self.values)
+                self.message = message if isinstance(message, str) else ""
+                note = f"<i>{self._note}</i><br>" if self._note else ""
+                self._show(note + self.message)
+                if self.figure is not None:
+                    self.figure.refresh(droppable=droppable)
             except Exception as error:
                 self._report(error)
-                return
-            self.message = message if isinstance(message, str) else ""
-            note = f"<i>{self._note}</i><br>" if self._note else ""
-            self._show(note + self.message)
-            if self.figure is not None:
-                self.figure.refresh(droppable=droppable)
 
     def _report(self, error: BaseException) -> None:
         self.error = error
         self._show(describe(error))
         if self.figure is not None:
-            self.figure.refresh()
+            self.figure.tell()  # artists may be half changed: the last good picture stays
         if strict:
             raise error
 
