@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SUMS = "SHA256SUMS"
+# The centres, in x, of the balls on which the weights called ball_*_left were trained.
+LEFT = (3.0, 18.0)
 Model = TypeVar("Model", bound=nn.Module)
 _checked: set[Path] = set()
 

@@ -29,11 +29,12 @@ class DigitsCNN(nn.Module):
         return self.classifier(self.features(images))
 
 
-class BallDense(nn.Sequential):
+class BallDense(nn.Module):
     """The deck's dense net: four frames (N, 4, 50, 50) -> velocity (N, 2), pixels a frame."""
 
     def __init__(self) -> None:
-        super().__init__(
+        super().__init__()
+        self.layers = nn.Sequential(
             nn.Flatten(),
             nn.Linear(4 * 50 * 50, 64),
             nn.ReLU(),
@@ -44,29 +45,53 @@ class BallDense(nn.Sequential):
             nn.Linear(512, 2),
         )
 
-
-def _ball_trunk() -> list[nn.Module]:
-    return [
-        nn.Conv2d(4, 32, kernel_size=8, stride=4),  # 50 x 50 -> 11 x 11
-        nn.ReLU(),
-        nn.Conv2d(32, 64, kernel_size=4, stride=2),  # 4 x 4
-        nn.ReLU(),
-        nn.Conv2d(64, 64, kernel_size=3, stride=1),  # 2 x 2
-        nn.ReLU(),
-    ]
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.layers(frames)
 
 
-class BallConv(nn.Sequential):
+class BallConv(nn.Module):
     """The deck's convolutional net: four frames (N, 4, 50, 50) -> velocity (N, 2), pixels a frame.
 
-    Strides 4 and 2 and the flattened 2 x 2 map before the head: position still matters to it.
+    Flattening gives every position weights of its own: where the ball is still matters.
     """
 
     def __init__(self) -> None:
-        super().__init__(
-            *_ball_trunk(),
-            nn.Flatten(),
-            nn.Linear(64 * 2 * 2, 512),
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(4, 32, kernel_size=8, stride=4),  # 11 x 11
             nn.ReLU(),
-            nn.Linear(512, 2),
+            nn.Conv2d(32, 64, kernel_size=4, stride=2),  # 4 x 4
+            nn.ReLU(),
+            nn.Conv2d(64, 64, kernel_size=3, stride=1),  # 2 x 2
+            nn.ReLU(),
         )
+        self.head = nn.Sequential(
+            nn.Flatten(), nn.Linear(64 * 2 * 2, 512), nn.ReLU(), nn.Linear(512, 2)
+        )
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.head(self.features(frames))
+
+
+class BallConvPool(nn.Module):
+    """`BallConv` with padding, and with each channel's maximum in place of flattening.
+
+    Padding gives 49 positions to look from instead of 4, and the maximum forgets which one saw the
+    ball: the answer hardly depends on where the ball is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(4, 32, kernel_size=8, stride=4, padding=4),  # 13 x 13
+            nn.ReLU(),
+            nn.Conv2d(32, 64, kernel_size=4, stride=2, padding=2),  # 7 x 7
+            nn.ReLU(),
+            nn.Conv2d(64, 64, kernel_size=3, stride=1, padding=1),  # 7 x 7
+            nn.ReLU(),
+            nn.AdaptiveMaxPool2d(1),  # 1 x 1
+        )
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(64, 512), nn.ReLU(), nn.Linear(512, 2))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.head(self.features(frames))
