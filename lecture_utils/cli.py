@@ -294,7 +294,7 @@ def main(arguments: list[str] | None = None) -> int:
         "or 'doctor', to check this machine (default: %(default)s)",
     )
     parser.add_argument(
-        "--present", action="store_true", help="one notebook, no side bars, larger text"
+        "--present", action="store_true", help="one notebook, no tabs, larger text still"
     )
     parser.add_argument("--port", type=port_number, metavar="N", help="(default: a free one)")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
