@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -147,6 +148,19 @@ def test_links_of_the_notebook_resolve(path: Path) -> None:
     text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     assert not broken_links(text, path.parent)
     assert not strays(text)
+
+
+def test_example_panel_of_the_guide_works() -> None:
+    from lecture_utils import LiveFigure, Panel, slider, style
+
+    names = {"np": np, "LiveFigure": LiveFigure, "Panel": Panel, "slider": slider, "style": style}
+    (example,) = re.findall(r"```python\n(.*?)```", PAGES[1].read_text("utf-8"), re.DOTALL)
+    exec(example, names)
+    panel = names["line"](lambda x, slope: slope * x)
+    panel.controls["slope"].value = 0.2
+    assert panel.message == "At 1 the line is at 0.2."
+    panel.apply("fails: flat")
+    assert "It ignores x." in panel.shown
 
 
 @pytest.mark.parametrize(
