@@ -299,14 +299,27 @@ class Run:
         """Back to the state before the first step; the record is emptied."""
         self._halt()
         with self.paused():
-            self.position, state = self.snapshots[0]
-            self.reached = self.position
-            self._load(state)
-            self.snapshot_every = self._first_interval
-            self.error, self.message = None, ""
-            self.history, self.snapshots = {}, []
-            self._snapshot()
+            self._load(self.snapshots[0][1])
+            self._begin()
         self._notify()
+
+    def restart(self) -> None:
+        """Begin anew from the models as they are now, after they were given other weights."""
+        self._halt()
+        with self.paused():
+            for optimizer in self.optimizers:
+                optimizer.state.clear()
+            self._begin()
+        self._notify()
+
+    def _begin(self) -> None:
+        """Count the present state as step 0 and empty the record."""
+        self.position = self.reached = 0
+        self.snapshot_every = self._first_interval
+        self.error, self.message = None, ""
+        self.history, self.snapshots = {}, []
+        self._pending.clear()
+        self._snapshot()
 
     def seek(self, index: int) -> None:
         """Put the models into snapshot ``index``; ``play`` and ``step`` go on from the end."""
