@@ -33,7 +33,8 @@ class DeviceError(RuntimeError):
     """The device asked for can't be used; the message says why and what is used instead."""
 
 
-_lock = threading.RLock()
+_lock = threading.Lock()  # guards _followers; never held while something moves
+_switching = threading.RLock()  # one switch at a time
 _current: torch.device | None = None
 _followers: list[weakref.ref] = []
 _listeners: list[weakref.WeakMethod] = []
@@ -90,11 +91,14 @@ def follow(*objects: Any) -> Any:
     Returns the object (or a tuple of them). They are the same objects after a switch, so every
     name the notebook has for them stays valid. Anything with a ``move(device)`` method can follow.
     """
-    with _lock:
-        for item in objects:
-            _move(item, current())
+    for item in objects:
+        with _lock:
             if not any(ref() is item for ref in _followers):
                 _followers.append(weakref.ref(item))
+        device = None
+        while device != current():  # until no switch came in between
+            device = current()
+            _move(item, device)
     return objects[0] if len(objects) == 1 else objects
 
 
@@ -102,7 +106,7 @@ def _move(item: Any, device: torch.device) -> None:
     if isinstance(item, torch.nn.Module):
         item.to(device)
     elif isinstance(item, torch.optim.Optimizer):
-        move_optimizer(item, {})
+        move_optimizer(item)
     elif isinstance(item, torch.Tensor):
         if item.device.type != device.type:
             _move_tensor(item, device)
@@ -112,34 +116,25 @@ def _move(item: Any, device: torch.device) -> None:
 
 def _move_tensor(tensor: torch.Tensor, device: torch.device) -> None:
     moved = tensor.detach().to(device)
+    gradient = None if tensor.grad is None else tensor.grad.to(device)
     try:
         tensor.data = moved
     except RuntimeError:  # a backend whose tensors are of another C++ type
         global _followers
-        _followers = [ref for ref in _followers if ref() is not tensor]  # a weakref forbids a swap
-        torch.utils.swap_tensors(tensor, moved.requires_grad_(tensor.requires_grad))
-        _followers.append(weakref.ref(tensor))
+        with _lock:  # a weakref forbids a swap
+            _followers = [ref for ref in _followers if ref() is not tensor]
+            torch.utils.swap_tensors(tensor, moved.requires_grad_(tensor.requires_grad))
+            _followers.append(weakref.ref(tensor))
+    tensor.grad = gradient
 
 
-def move_optimizer(
-    optimizer: torch.optim.Optimizer, renamed: dict[torch.Tensor, torch.Tensor]
-) -> None:
-    """Bring an optimizer's state to where its parameters are.
-
-    ``renamed`` maps old to new parameters, for backends on which ``Module.to`` makes new ones.
-    """
-    state = {}
-    for group in optimizer.param_groups:
-        group["params"] = [renamed.get(p, p) for p in group["params"]]
+def move_optimizer(optimizer: torch.optim.Optimizer) -> None:
+    """Bring an optimizer's state to where its parameters are."""
     for parameter, values in optimizer.state.items():
-        parameter = renamed.get(parameter, parameter)
-        state[parameter] = {
-            # A scalar step count stays on the CPU, where torch.optim wants it.
-            key: v.to(parameter.device) if torch.is_tensor(v) and v.ndim else v
-            for key, v in values.items()
-        }
-    optimizer.state.clear()
-    optimizer.state.update(state)
+        for key, value in values.items():
+            # The step count stays on the CPU, where torch.optim wants it.
+            if torch.is_tensor(value) and key != "step":
+                values[key] = value.to(parameter.device)
 
 
 def use(name: str) -> torch.device:
@@ -152,7 +147,7 @@ def use(name: str) -> torch.device:
     info = _known(name)
     if not info.available:
         raise DeviceError(f"{info.name} can't be used: {info.reason}.")
-    with _lock:
+    with _switching:
         device = torch.device(info.name)
         before, _current = current(), device
         problem = None
@@ -169,9 +164,9 @@ def use(name: str) -> torch.device:
             _current = before
             _move_all(before)
             raise
-        for listener in list(_listeners):
-            if callback := listener():
-                callback()
+    for listener in list(_listeners):
+        if callback := listener():
+            callback()
     if problem:
         raise DeviceError(problem)
     return _current
@@ -179,13 +174,13 @@ def use(name: str) -> torch.device:
 
 def _move_all(device: torch.device) -> None:
     global _followers
-    _followers = [ref for ref in _followers if ref() is not None]
-    # Runs first: they hold their lock, finish a step, and move models with their optimizers.
-    order = sorted(_followers, key=lambda ref: not hasattr(ref(), "move"))
-    for ref in order:
-        item = ref()
-        if item is not None:
-            _move(item, device)
+    with _lock:
+        _followers = [ref for ref in _followers if ref() is not None]
+        items = [item for ref in _followers if (item := ref()) is not None]
+    # Runs first, for they finish a step; optimizers last, for they ask their parameters.
+    late = torch.optim.Optimizer
+    for item in sorted(items, key=lambda i: (not hasattr(i, "move"), isinstance(i, late))):
+        _move(item, device)
 
 
 def on_switch(callback: Callable[[], None]) -> None:

@@ -139,6 +139,7 @@ class Player(widgets.VBox):
         row = widgets.HBox(self.buttons)
         row.add_class("lecture-buttons")
         super().__init__([row, self.slider], max=max, value=value)
+        self.add_class("lecture-wide")
         traitlets.link((self, "max"), (self.slider, "max"))
         traitlets.link((self, "value"), (self.slider, "value"))
 
@@ -183,7 +184,8 @@ class Player(widgets.VBox):
         while not stop.wait(1 / self.rate) and self.value < self.max:
             self.value += 1
         if not stop.is_set():
-            self.pause()
+            stop.set()  # this one: a new play may have begun
+            self.play_button.description = "Play"
 
 
 # ---- errors
@@ -377,7 +379,7 @@ class Panel(widgets.VBox):
             if self.run.stopping:
                 return
         try:
-            self.refresh(droppable=True)
+            self.refresh(droppable=self.run.playing)  # the last picture must come
         finally:
             self.lock.release()
 

@@ -5,6 +5,7 @@ keep snapshots, so that a slider goes back and forth through training without tr
 """
 
 import copy
+import functools
 import math
 import threading
 import time
@@ -31,6 +32,11 @@ class TrainingFailed(RuntimeError):
     """Training stopped: the message says why, and which state was kept."""
 
 
+@functools.lru_cache(maxsize=4)
+def _order(count: int, seed: int) -> torch.Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+
+
 def batch(step: int, count: int, size: int, seed: int = 0) -> torch.Tensor:
     """Indices (size,) of minibatch ``step`` out of ``count`` examples, each epoch shuffled anew.
 
@@ -38,9 +44,8 @@ def batch(step: int, count: int, size: int, seed: int = 0) -> torch.Tensor:
     """
     size = min(size, count)
     epoch, within = divmod(step, count // size)
-    generator = torch.Generator().manual_seed(1_000_003 * seed + epoch)
-    order = torch.randperm(count, generator=generator)
-    return order[within * size : (within + 1) * size]
+    order = _order(count, 1_000_003 * seed + epoch)
+    return order[within * size : (within + 1) * size].clone()
 
 
 def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -105,7 +110,10 @@ class Run:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Hold the run between two steps, for instance to look at its models."""
+        """Hold the run between two steps, for instance to look at its models.
+
+        A panel's update may do this. Draw nothing inside: panels wait for runs, never the reverse.
+        """
         # A thread that loops over a lock would take it again before a waiting one wakes up.
         self._guests += 1
         try:
@@ -117,13 +125,10 @@ class Run:
     def move(self, target: torch.device) -> None:
         """Bring models, optimizers and data to ``target``, between two steps."""
         with self.paused():
-            renamed = {}
             for model in self.models:
-                before = list(model.parameters())
                 model.to(target)
-                renamed |= dict(zip(before, model.parameters(), strict=True))
             for optimizer in self.optimizers:
-                device.move_optimizer(optimizer, renamed)
+                device.move_optimizer(optimizer)
             self.data = [d.to(target) for d in self.data]
 
     def _state(self) -> Any:
@@ -158,10 +163,13 @@ class Run:
             self.snapshots = self.snapshots[:-1:2] + self.snapshots[-1:]
         if self.evaluate is not None:
             for name, value in self.evaluate(*self.data).items():
+                value = value.detach() if torch.is_tensor(value) else value
                 self._record(name, self.position, float(value))
 
     def _record(self, name: str, step: int, value: float) -> None:
         steps, values = self.history.setdefault(name, ([], []))
+        while steps and steps[-1] >= step:  # done again, after going back to a good state
+            del steps[-1], values[-1]
         steps.append(step)
         values.append(value)
 
@@ -189,17 +197,19 @@ class Run:
 
     def turn(self) -> None:
         """One step, then make way for whoever waits in ``paused``."""
-        memory = None
+        fall_back = False
         with self.lock:
             try:
                 self._to_end()
                 self._one()
             except torch.OutOfMemoryError as error:
-                memory = error
+                fall_back = device.current().type != "cpu"
+                if not fall_back:
+                    self._fail(error)
             except Exception as error:
                 self._fail(error)
-        if memory is not None:
-            self._out_of_memory(memory)  # without the lock: the switch takes its own first
+        if fall_back:  # here the error no longer holds the tensors of its step
+            self._out_of_memory()
         while self._guests and not self._stop.is_set():
             time.sleep(0.0005)
 
@@ -244,10 +254,7 @@ class Run:
             )
         )
 
-    def _out_of_memory(self, error: BaseException) -> None:
-        if device.current().type == "cpu":
-            self._fail(error)
-            return
+    def _out_of_memory(self) -> None:
         for model in self.models:
             model.zero_grad(set_to_none=True)
         device.use("cpu")
@@ -281,6 +288,7 @@ class Run:
         self.playing = True
         self._thread = threading.Thread(target=self._loop, args=(self._stop,), daemon=True)
         self._thread.start()
+        self._notify()
 
     def pause(self) -> None:
         """Stop after the step under way; the state stays."""
@@ -323,9 +331,11 @@ class Run:
 
     def seek(self, index: int) -> None:
         """Put the models into snapshot ``index``; ``play`` and ``step`` go on from the end."""
-        self._halt()
+        wanted, _ = self.snapshots[index]
+        self._halt()  # may keep one more snapshot, and thin them out
         with self.paused():
-            self.position, state = self.snapshots[index]
+            earlier = [s for s in self.snapshots if s[0] <= wanted]
+            self.position, state = earlier[-1]
             self._load(state)
         self._notify()
 
@@ -345,8 +355,8 @@ class Run:
 
     @property
     def stopping(self) -> bool:
-        """Somebody waits for the thread to end: a listener must not block now."""
-        return self._stop.is_set()
+        """Somebody waits for this very thread to end: a listener in it must not block now."""
+        return self._stop.is_set() and threading.current_thread() is self._thread
 
     def on_frame(self, listener: Callable[[], None]) -> None:
         """Call ``listener()`` while training, at most 15 times a second, and on each change."""
@@ -357,6 +367,15 @@ class Run:
             listener()
 
     def _loop(self, stop: threading.Event) -> None:
+        try:
+            self._train(stop)
+        except Exception as error:  # of a listener: those of a step are kept by `turn`
+            self._fail(error)
+        finally:
+            self.playing = False
+        self._notify()
+
+    def _train(self, stop: threading.Event) -> None:
         began = shown = time.perf_counter()
         start = self.reached
         while not stop.is_set() and not self.finished:
@@ -376,8 +395,6 @@ class Run:
         self._keep()
         if self.finished and self.error is None:
             self.message = f"Done: {self.reached} steps."
-        self.playing = False
-        self._notify()
 
     # ---- results
 
@@ -405,9 +422,10 @@ class RunControls(widgets.VBox):
         self.slider = widgets.IntSlider(max=0, description="scrub", readout=False)
         self.slider.layout.width = "100%"
         self.state = widgets.HTML()
-        self._own: int | None = None  # thread that moves the slider on the run's behalf
+        self._own = threading.local()  # set in a thread that moves the slider for the run
         self.slider.observe(self._scrub, "value")
         super().__init__([row, self.slider, self.state])
+        self.add_class("lecture-wide")
         run.on_frame(self._follow)
         self._follow()
 
@@ -416,7 +434,7 @@ class RunControls(widgets.VBox):
         self._follow()
 
     def _scrub(self, change: Any) -> None:
-        if self._own != threading.get_ident():
+        if not getattr(self._own, "moves", False):
             self.run.seek(change["new"])
 
     def _follow(self) -> None:
@@ -424,12 +442,12 @@ class RunControls(widgets.VBox):
         steps = [step for step, _ in list(run.snapshots)]
         # Snapshots are thinned out, so the place is looked up, never counted.
         place = max((i for i, s in enumerate(steps) if s <= run.position), default=0)
-        self._own = threading.get_ident()
+        self._own.moves = True
         try:
             self.slider.max = len(steps) - 1
             self.slider.value = place
         finally:
-            self._own = None
+            self._own.moves = False
         self.play_button.description = "Pause" if run.playing else "Play"
         total = f" of {run.steps}" if run.steps else ""
         self.state.value = f"step {run.position}{total}" + (
@@ -464,7 +482,7 @@ class Curves:
                 )[0]
             axes[1].legend(loc="lower right")
 
-    def draw(self, run: Run) -> None:
+    def draw(self, run: Run, droppable: bool = True) -> None:
         for line, name in [
             (self.loss, "loss"),
             (self.test, "test loss"),
@@ -474,7 +492,7 @@ class Curves:
         top = max([*run.curve("loss")[1], *run.curve("test loss")[1]], default=1.0)
         if top > self.loss_axes.get_ylim()[1] or self.loss_axes.get_ylim()[1] > 20 * top:
             self.loss_axes.set_ylim(0, 1.1 * top)
-        self.figure.refresh(droppable=True)
+        self.figure.refresh(droppable=droppable)
 
 
 def fit(
@@ -526,7 +544,7 @@ def fit(
         model.eval()
         x, y = tensors[-2:]
         with torch.no_grad():
-            outputs = torch.cat([model(part) for part in x.split(1000)])
+            outputs = torch.cat([model(x[i : i + 1000]) for i in range(0, len(x), 1000)])
             found = {"test loss": loss(outputs, y)}
             return found | {f"test {name}": score(outputs, y) for name, score in scores.items()}
 
@@ -567,7 +585,7 @@ def _fit_loop(run: Run, scores: list[str], live: bool, per_epoch: int) -> None:
             + (end or f"{seconds:.0f} s, about {left:.0f} s left")
         )
         if curves is not None:
-            curves.draw(run)
+            curves.draw(run, droppable=not end)
 
     end = "interrupted"
     try:
@@ -580,7 +598,6 @@ def _fit_loop(run: Run, scores: list[str], live: bool, per_epoch: int) -> None:
                 cost = last - now
         end = "done" if run.error is None else "stopped"
     except KeyboardInterrupt:
-        run._pending.clear()
         run.message = f"Interrupted at step {run.position}: the model keeps what it has learned."
     run._keep()
     if live:
