@@ -89,7 +89,7 @@ export default () => {
     let frames = 0;
 
     const [width, height] = model.get("_size");
-    el.style.width = `${width}px`;
+    frame.style.width = `${width}px`; // not on el: a widget's layout clears what stands there
     frame.style.aspectRatio = `${width} / ${height}`;
 
     const view = {
