@@ -9,7 +9,8 @@ import ipywidgets as widgets
 import numpy as np
 import torch
 
-from .panel import button, stylesheet
+from . import panel
+from .panel import button, describe, stylesheet
 
 
 class CheckFailed(AssertionError):
@@ -54,11 +55,17 @@ class Prediction(widgets.VBox):
         """Fix the guess; only now is the answer worked out and sent to the page."""
         if self.choice.value is None or self.guess is not None:
             return
+        try:
+            answer = str(self._answer() if callable(self._answer) else self._answer)
+            if answer not in self.options:
+                raise ValueError(f"the computed answer {answer!r} is not among {self.options}")
+            why = self._why() if callable(self._why) else self._why
+        except Exception as error:
+            self.reveal.value = describe(error)
+            if panel.strict:
+                raise
+            return
         self.guess = self.choice.value
-        answer = str(self._answer() if callable(self._answer) else self._answer)
-        if answer not in self.options:
-            raise ValueError(f"the computed answer {answer!r} is not among {self.options}")
-        why = self._why() if callable(self._why) else self._why
         self.right = self.guess == answer
         mark = "Yes." if self.right else f"You said {escape(self.guess)}."
         style = "lecture-good" if self.right else "lecture-error"
@@ -112,8 +119,8 @@ def _call(args: Sequence[Any], name: str) -> str:
 def difference(got: Any, expected: Any, tolerance: float = 1e-5) -> str:
     """What is wrong with ``got``, in words; empty if it equals ``expected``.
 
-    Compares kind, shape and values (absolute and relative ``tolerance``; exact for bool, int
-    and str). Tensors, arrays, numbers and nested tuples or lists of them.
+    Compares kind, shape and values (absolute and relative ``tolerance``; exact between whole numbers
+    and for text). Tensors, arrays, numbers and nested tuples or lists of them.
     """
     if got is None:
         return "it returned nothing: is a `return` missing?"
@@ -139,7 +146,11 @@ def difference(got: Any, expected: Any, tolerance: float = 1e-5) -> str:
     e_numbers = e.astype(float)
     if np.isnan(g_numbers).any() and not np.isnan(e_numbers).any():
         return f"it returned {_text(got)}, which holds NaN; expected {_text(expected)}"
-    close = np.isclose(g_numbers, e_numbers, rtol=tolerance, atol=tolerance)
+    if g.dtype.kind in "OSU":  # text that looks like a number is none
+        return f"it returned {_text(got)}, expected {_text(expected)}"
+    if g.dtype.kind in "bui" and e.dtype.kind in "bui":
+        tolerance = 0
+    close = np.isclose(g_numbers, e_numbers, rtol=tolerance, atol=tolerance, equal_nan=True)
     if close.all():
         return ""
     if g.ndim == 0:

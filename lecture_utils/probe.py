@@ -27,7 +27,26 @@ class LayerRecord:
     gradient: float
     """Root mean square of the loss gradient with respect to the activations."""
     update_ratio: float
-    """|change of the weights in the last step| / |weights|, by Euclidean norm."""
+    """|change of the weights in the last step| / |weights|, by Euclidean norm; biases aside."""
+
+
+_CHANNELS_FIRST = ("Conv", "BatchNorm", "InstanceNorm", "GroupNorm", "MaxPool", "AvgPool")
+
+
+def _unit_axis(module: nn.Module, output: torch.Tensor) -> int:
+    """Axis of the units: channels of images, else the last one, as in (batch, steps, units)."""
+    images = output.ndim > 3 or any(kind in type(module).__name__ for kind in _CHANNELS_FIRST)
+    return 1 if images and output.ndim > 1 else -1
+
+
+def _weights(module: nn.Module) -> list[torch.Tensor]:
+    """All parameters of a layer but its biases."""
+    named = module.named_parameters(recurse=False)
+    return [p.detach() for name, p in named if not name.startswith("bias")]
+
+
+def _norm(tensors: list[torch.Tensor]) -> torch.Tensor:
+    return torch.stack([t.norm() for t in tensors]).norm()
 
 
 class Probe:
@@ -51,7 +70,7 @@ class Probe:
         self.activations: dict[str, torch.Tensor] = {}
         self.gradients: dict[str, torch.Tensor] = {}
         self.update_ratios: dict[str, float] = {}
-        self._before: dict[str, torch.Tensor] = {}
+        self._before: dict[str, list[torch.Tensor]] = {}
         self._handles: list[Any] = [
             module.register_forward_hook(self._forward(name))
             for name, module in self.layers.items()
@@ -63,7 +82,9 @@ class Probe:
     def _forward(self, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
             tensor = output[0] if isinstance(output, tuple) else output  # recurrent layers
-            self.activations[name] = tensor.detach()
+            if not torch.is_tensor(tensor):
+                return
+            self.activations[name] = tensor.detach().clone()  # a layer in place may follow
             if tensor.requires_grad:
 
                 def keep(gradient: torch.Tensor) -> None:
@@ -75,14 +96,13 @@ class Probe:
 
     def _before_step(self, *_: Any) -> None:
         for name, module in self.layers.items():
-            weight = getattr(module, "weight", None)
-            if weight is not None:
-                self._before[name] = weight.detach().clone()
+            if weights := _weights(module):
+                self._before[name] = [w.clone() for w in weights]
 
     def _after_step(self, *_: Any) -> None:
         for name, old in self._before.items():
-            change = self.layers[name].weight.detach() - old
-            self.update_ratios[name] = float(change.norm() / old.norm().clamp_min(1e-30))
+            change = [new - w for new, w in zip(_weights(self.layers[name]), old, strict=True)]
+            self.update_ratios[name] = float(_norm(change) / _norm(old).clamp_min(1e-30))
 
     def close(self) -> None:
         """Take the hooks off."""
@@ -103,7 +123,7 @@ class Probe:
             if name not in self.activations:
                 continue
             a = self.activations[name].float()
-            units = a.transpose(0, 1).flatten(1) if a.ndim > 1 else a[None]
+            units = a.movedim(_unit_axis(module, a), 0).flatten(1)
             gradient = self.gradients.get(name)
             found.append(
                 LayerRecord(

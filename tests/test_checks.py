@@ -1,0 +1,271 @@
+"""Predictions that keep their secret, and checks that say what was wrong."""
+
+import json
+
+import ipywidgets as widgets
+import numpy as np
+import pytest
+import torch
+
+from lecture_utils import panel
+from lecture_utils.checks import CheckFailed, check, check_that, difference, predict, source_uses
+
+# ---- predictions
+
+
+def synced(widget):
+    """All that the page may know: the state of a widget and of everything in it."""
+    state, stack = [], [widget]
+    while stack:
+        each = stack.pop()
+        state.append(json.dumps(each.get_state(), default=str))
+        stack.extend(getattr(each, "children", ()))
+    return " ".join(state)
+
+
+def test_the_answer_stays_in_the_kernel_until_a_guess_is_committed():
+    asked = predict("How many?", [3, 4, 5], 4, why="because of the SECRET")
+    hidden = synced(asked)
+    assert "SECRET" not in hidden
+    for option in asked.options:
+        asked.choice.value = option
+        assert "SECRET" not in synced(asked)
+    states = [predict("How many?", [3, 4, 5], a, why="x") for a in (3, 5)]
+    plain = [[w.value for w in (s.reveal, s.choice)] for s in states]
+    assert plain[0] == plain[1], "nothing on the page may depend on the answer"
+    asked.choice.value = "3"
+    asked.commit_button.click()
+    assert "SECRET" in synced(asked)
+    assert "<b>4.</b>" in asked.reveal.value
+    assert (asked.guess, asked.right) == ("3", False)
+
+
+def test_a_guess_is_final_until_asked_again():
+    asked = predict("?", ["a", "b"], "a")
+    assert asked.commit_button.disabled
+    asked.commit()
+    assert asked.guess is None
+    asked.choice.value = "a"
+    assert not asked.commit_button.disabled
+    asked.commit_button.click()
+    assert asked.right is True
+    assert "Yes." in asked.reveal.value
+    assert asked.choice.disabled
+    assert asked.commit_button.disabled
+    asked.choice.value = "b"
+    asked.commit()
+    assert asked.guess == "a"
+    asked.again_button.click()
+    assert (asked.guess, asked.right, asked.choice.value) == (None, None, None)
+    assert asked.reveal.value == ""
+    assert not asked.choice.disabled
+    assert asked.again_button.disabled
+
+
+def test_a_computed_answer_is_computed_when_the_guess_is_in():
+    calls = []
+    asked = predict("?", [1, 2], lambda: calls.append("answer") or 2, lambda: f"{len(calls)} call")
+    assert calls == []
+    asked.choice.value = "2"
+    assert calls == []
+    asked.commit()
+    assert calls == ["answer"]
+    assert asked.right
+    assert "1 call" in asked.reveal.value
+
+
+def test_a_wrong_answer_key_is_refused():
+    with pytest.raises(ValueError, match="answer 'c' is not among"):
+        predict("?", ["a", "b"], "c")
+
+
+@pytest.mark.parametrize("answer", [lambda: 7, lambda: 1 / 0])
+def test_an_answer_that_fails_is_shown_and_may_be_tried_again(monkeypatch, answer):
+    monkeypatch.setattr(panel, "strict", False)
+    asked = predict("?", [1, 2], answer)
+    asked.choice.value = "1"
+    asked.commit_button.click()
+    assert 'role="alert"' in asked.reveal.value
+    assert asked.guess is None
+    asked._answer = lambda: 1
+    asked.commit_button.click()
+    assert asked.right
+
+
+def test_options_are_text_not_markup():
+    asked = predict("?", ["<b>1</b>", "2"], "2")
+    asked.choice.value = "<b>1</b>"
+    asked.commit()
+    assert "&lt;b&gt;1&lt;/b&gt;" in asked.reveal.value
+    assert isinstance(asked, widgets.VBox)
+
+
+# ---- differences
+
+
+@pytest.mark.parametrize(
+    ("got", "expected"),
+    [
+        (1.0, 1.0),
+        (1.0 + 1e-7, 1.0),
+        (3, 3),
+        (3.0, 3),
+        (0.1 * 30, 3),
+        (np.float64(2), 2.0),
+        (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.0 + 1e-7])),
+        (torch.tensor([1.0], requires_grad=True), torch.tensor([1.0])),
+        ([1.0, 2.0], np.array([1.0, 2.0])),
+        ((1, torch.zeros(2)), (1, torch.zeros(2))),
+        ([1, (2, 3)], [1, (2, 3)]),
+        (True, True),
+        ("yes", "yes"),
+        (torch.tensor([float("nan"), 1.0]), torch.tensor([float("nan"), 1.0])),
+        (float("inf"), float("inf")),
+        (np.empty((0, 2)), np.empty((0, 2))),
+    ],
+)
+def test_what_is_right(got, expected):
+    assert difference(got, expected) == ""
+
+
+@pytest.mark.parametrize(
+    ("got", "expected", "words"),
+    [
+        (None, 1.0, "it returned nothing: is a `return` missing?"),
+        (1.0, 2.0, "it returned 1, expected 2"),
+        (torch.zeros(2, 3), torch.zeros(3, 2), "it returned shape (2, 3), expected shape (3, 2)"),
+        (0.0, torch.zeros(1), "it returned shape (), expected shape (1,)"),
+        (float("nan"), 1.0, "it returned nan, which holds NaN; expected 1"),
+        (
+            torch.tensor([[1.0, 2.0], [3.0, 5.0]]),
+            torch.tensor([[1.0, 2.0], [3.0, 4.0]]),
+            "1 of 4 entries differ; the first is at [1, 1]: 5, expected 4",
+        ),
+        ((1, 2), (1, 2, 3), "it returned 2 values, expected 3"),
+        (1, (1, 2), "it returned 1, expected 2 values"),
+        ((1, 5), (1, 2), "value 1: it returned 5, expected 2"),
+        ((1, (2, None)), (1, (2, 3)), "value 1: value 1: it returned nothing"),
+        ("no", "yes", "it returned 'no', expected 'yes'"),
+        ("3", 3, "it returned '3', expected 3"),
+        ({"a": 1}, 3, "it returned dict {'a': 1}, expected 3"),
+        (False, True, "it returned False, expected True"),
+        (1_000_001, 1_000_000, "it returned 1000001, expected 1000000"),
+        (torch.tensor([100_000]), torch.tensor([100_001]), "1 of 1 entries differ"),
+    ],
+)
+def test_what_is_wrong_is_said(got, expected, words):
+    assert words in difference(got, expected)
+
+
+# ---- checks
+
+
+def double(x):
+    return 2 * x
+
+
+CASES = [(torch.tensor([1.0, -2.0]),), (torch.tensor([0.5]),)]
+
+
+def fails(function, reference=double, cases=CASES, **options):
+    with pytest.raises(CheckFailed) as caught:
+        check(function, reference, cases, **options)
+    return str(caught.value)
+
+
+def test_a_right_function_passes(capsys):
+    check(lambda x: x + x, double, CASES)
+    assert "right on all 2 inputs" in capsys.readouterr().out
+
+
+def test_the_first_wrong_input_is_shown():
+    def thrice(x):
+        return 2 * x if len(x) == 2 else 3 * x
+
+    words = fails(thrice)
+    assert words.startswith("thrice([0.5] of shape (1,))\n")
+    assert "the first is at [0]: 1.5, expected 1" in words
+
+
+def test_a_typical_mistake_is_explained():
+    def explain(got, expected, x):
+        return "You forgot the factor 2." if torch.equal(got, x) else None
+
+    assert fails(lambda x: x, explain=explain).endswith("\nYou forgot the factor 2.")
+    assert "factor" not in fails(lambda x: 5 * x, explain=explain)
+
+
+def test_an_exception_is_named_with_its_input():
+    def broken(x):
+        return x[7]
+
+    words = fails(broken)
+    assert "broken([ 1., -2.] of shape (2,))\nraised IndexError: index 7" in words
+
+
+def test_not_written_yet():
+    def empty(x):
+        raise NotImplementedError
+
+    assert fails(empty) == "empty is not written yet."
+    assert "is a `return` missing?" in fails(lambda x: None)
+
+
+@pytest.mark.parametrize("make", [torch.tensor, np.array])
+def test_arguments_must_not_change(make):
+    def in_place(x, y):
+        y *= 2
+        return x + y
+
+    words = fails(in_place, lambda x, y: x + 2 * y, [(make([1.0]), make([2.0]))])
+    assert words == "in_place changed its argument number 2 in place."
+
+
+def test_an_argument_with_nan_is_not_taken_for_a_changed_one():
+    cases = [(torch.tensor([float("nan"), 1.0]),)]
+    check(lambda x: x.nan_to_num(), lambda x: torch.nan_to_num(x), cases)
+
+
+def test_the_reference_cannot_spoil_the_input():
+    def careless(x):
+        x += 1
+        return 2 * x
+
+    check(lambda x: 2 * (x + 1), careless, [(torch.tensor([1.0]),)])
+
+
+def test_tolerance_is_kept():
+    check(lambda x: 2 * x + 0.05, double, CASES, tolerance=0.1)
+    assert "entries differ" in fails(lambda x: 2 * x + 0.05, tolerance=0.01)
+
+
+def test_a_check_needs_a_case():
+    with pytest.raises(ValueError, match="at least one case"):
+        check(double, double, [])
+
+
+def test_a_failed_check_is_shown_as_its_sentence():
+    with pytest.raises(CheckFailed) as caught:
+        check_that(torch.tensor(False), "The loss must fall.")
+    assert caught.value._render_traceback_() == ["Not yet.\nThe loss must fall."]
+    assert isinstance(caught.value, AssertionError), "nbgrader counts any error"
+    check_that(torch.tensor(True), "")
+
+
+def test_ipython_shows_the_sentence_without_a_traceback(capsys):
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell()
+    shell.user_ns["check_that"] = check_that
+    shell.run_cell("check_that(False, 'The loss must fall.')")
+    shown = capsys.readouterr().out
+    assert "Not yet.\nThe loss must fall." in shown
+    assert "Traceback" not in shown
+
+
+def test_source_uses():
+    def student(x):
+        return sorted(x)
+
+    assert source_uses(student, "sorted", "torch") == ["sorted"]
+    assert source_uses(len, "anything") == []
