@@ -22,6 +22,7 @@ from .perceptron_parts import (
     arrow_in,
     ends,
     lattice,
+    number,
     place,
     point_arrow,
     rgba,
@@ -64,14 +65,16 @@ def line(function: Callable[..., Any]) -> Panel:
         y = np.asarray(function(x, m, b), float)
         if y.shape != (101,):
             raise ValueError(f"line returned shape {y.shape} for 101 values of x, expected (101,)")
-        graph.set_data(x, y)
+        graph.set_data(x.numpy(), y)
         crossing.set_data([0], [b])
         run.set_data([0, 1], [b, b])
         rise.set_data([1, 1], [b, b + m])
-        rise_text.set_text(f"m = {m:g}")
+        rise_text.set_text(f"m = {number(m)}")
         rise_text.set_position((1.15, b + m / 2))
-        zero = f"It is 0 at x = {-b / m + 0:.2f}." if m else "It never changes."
-        return f"y = {signed_sum((m, '·x'), (b, ''))}. One step to the right adds {m:g}. {zero}"
+        zero = f"It is 0 at x = {number(round(-b / m, 2))}." if m else "It never changes."
+        return (
+            f"y = {signed_sum((m, '·x'), (b, ''))}. One step to the right adds {number(m)}. {zero}"
+        )
 
     panel = Panel(
         update,
@@ -157,7 +160,7 @@ def plane(function: Callable[..., Any]) -> Panel:
         foot = -c * np.array([a, b]) / size2 if size2 else np.zeros(2)
         point_arrow(arrow, foot, foot + [a, b])
         if not size2:
-            return f"z = {c:g} everywhere: with a = b = 0 there is no direction, and no zero line."
+            return f"z = {number(c)} everywhere: a = b = 0 leaves no direction and no zero line."
         if not len(edge):
             return f"z is {'above' if c > 0 else 'below'} 0 all over this square: the line is away."
         return (
@@ -251,7 +254,8 @@ def gates(predict: Predict, inputs: Tensor, functions: Mapping[str, Tensor]) -> 
         view.mark(inputs, want, out != want)
         z = inputs @ w + b
         for row, (x1, x2), s, o, t in zip(rows, inputs.int().tolist(), z, out, want, strict=True):
-            row.set_text(f"{x1:2} {x2:2} {float(s):7.2f}  {o:2}   {t:2}  {'✓' if o == t else '✗'}")
+            sum_ = f"{float(s):7.2f}".replace("-", "−")
+            row.set_text(f"{x1:2} {x2:2} {sum_}  {o:2}   {t:2}  {'✓' if o == t else '✗'}")
             row.set_color(style.INK if o == t else style.WRONG)
         computed = [name for name, values in wanted.items() if (out == values).all()]
         for name, badge in badges.items():
@@ -408,7 +412,7 @@ def search(
         )
         return (
             f"{target}: {b.numel():,} perceptrons tried. {end} "
-            f"Here w = ({w1:.1f}, {w2:.1f}), b = {bias:.2f}: {int(here.max())} of 4."
+            f"Here w = {vector(w)}, b = {number(bias)}: {int(here.max())} of 4."
         )
 
     panel = Panel(

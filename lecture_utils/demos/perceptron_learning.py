@@ -11,7 +11,17 @@ from torch import Tensor
 from .. import style
 from ..live import LiveFigure
 from ..panel import Panel, Player, choice, slider
-from .perceptron_parts import Plane, Predict, answers, arrow_in, ends, place, point_arrow, vector
+from .perceptron_parts import (
+    Plane,
+    Predict,
+    answers,
+    arrow_in,
+    ends,
+    number,
+    place,
+    point_arrow,
+    vector,
+)
 
 
 def widest_margin(x: Tensor, y: Tensor, steps: int = 20_000) -> tuple[float, float]:
@@ -112,12 +122,11 @@ def learning(
         path = [(np.asarray(v, float), float(c)) for _, v, c in steps]
         path.append((np.asarray(w, float), float(b)))
         which = [int(i) for i, *_ in steps]
+        state.update(largest=[float(np.abs(v).max()) for v, _ in path])
         finished = bool((answers(predict, x, *path[-1]) == y.numpy()).all())
         radius, margin = widest_margin(x, y) if len(x) else (0.0, 0.0)
         state.update(x=x, y=y, path=path, which=which, finished=finished)
         state.update(radius=radius, margin=margin, loaded=(data, state["edits"]))
-        reach = 1.15 * max(1.0, *(np.abs(v).max() for v, _ in path))
-        space.set(xlim=(-reach, reach), ylim=(-reach, reach))
         bound = (radius / margin) ** 2 if margin else 0.0
         limit.set_data([bound] * 2 if bound else [], [0, 1] if bound else [])
         beyond = bound > 300  # no room for the words on its right
@@ -141,6 +150,10 @@ def learning(
         shown = ends(w_old, b_old, view.low, view.high) if k else None
         old.set_data(*(np.empty((0, 2)) if shown is None else shown).T)
         cursor.set_data([x1], [x2])
+        # Doubled when needed and not for each step, so that the axes seldom change.
+        reach = 2.0 ** np.ceil(np.log2(1.1 * max(1.0, *state["largest"][: k + 1])))
+        if space.get_xlim()[1] != reach:
+            space.set(xlim=(-reach, reach), ylim=(-reach, reach))
         point_arrow(before, (0, 0), w_old)
         point_arrow(change, w_old, w)
         point_arrow(after, (0, 0), w)
@@ -163,7 +176,7 @@ def learning(
             "XOR": {"data": "XOR", "k": 0}
             | {"note": "Fails: four points are enough to keep it going for ever."},
         },
-        actions={"Do it at +": lambda: edit(panel.values["x1"], panel.values["x2"])},
+        actions={"Click at +": lambda: edit(panel.values["x1"], panel.values["x2"])},
         k=player,
         data=choice(list(sets)),
         click=choice({"adds class 0": "0", "adds class 1": "1", "erases": "erase"}),
@@ -207,7 +220,7 @@ def _tell_update(
     sign = "+" if label else "−"
     text = (
         f"Update {k}: point {vector(state['x'][i])} of class {label} was called {1 - label}. "
-        f"w: {vector(w_old)} {sign} {vector(state['x'][i])} = {vector(w)}; b = {b:g}. {bound}"
+        f"w: {vector(w_old)} {sign} {vector(state['x'][i])} = {vector(w)}; b = {number(b)}. {bound}"
     )
     if k == total:
         text += (
@@ -263,15 +276,15 @@ def digits(
         if state["pair"] != pair:
             load(pair)
         k = min(k, len(state["which"]))
-        w = state["path"][k][0].reshape(28, 28)
-        size = float(w.abs().max()) or 1.0
+        w = np.asarray(state["path"][k][0]).reshape(28, 28)
+        size = float(np.abs(w).max()) or 1.0
         weights.set_clim(-size, size)
         weights.set_data(w)
         here.set_data([k], [state["scores"][k]])
         if k:
             i = state["which"][k - 1]
             label = int(state["y"][i])
-            wrong.set_data(state["x"][i].reshape(28, 28))
+            wrong.set_data(state["x"][i].reshape(28, 28).numpy())
             caption.set_text(f"a {pair[label]}, called {pair[1 - label]}")
             act = "added to" if label else "taken from"
             text = f"Update {k} of {len(state['which'])}: this {pair[label]} is {act} w."

@@ -19,7 +19,10 @@ Predict = Callable[[Tensor, Tensor, Any], Tensor]
 
 def answers(predict: Predict, x: Tensor, w: Any, b: Any) -> np.ndarray:
     """What ``predict`` says of the rows of ``x``: (N,) of 0 and 1, or a ValueError in words."""
-    found = torch.as_tensor(predict(x, torch.as_tensor(w, dtype=torch.float32), b)).detach().cpu()
+    said = predict(x, torch.as_tensor(w, dtype=torch.float32), b)
+    if said is None:
+        raise ValueError("predict returned nothing: is a `return` missing?")
+    found = torch.as_tensor(said).detach().cpu()
     if found.shape != x.shape[:1]:
         raise ValueError(
             f"predict returned shape {tuple(found.shape)} for {len(x)} inputs, "
@@ -142,6 +145,11 @@ def point_arrow(arrow: FancyArrowPatch, start: Any, end: Any) -> None:
 def vector(v: Any) -> str:
     """(1.00, −0.50) of [1, -0.5]."""
     return "(" + ", ".join(f"{float(x) + 0:.2f}" for x in v).replace("-", "−") + ")"
+
+
+def number(v: float) -> str:
+    """A number in a sentence, with a minus sign as long as a plus."""
+    return f"{v + 0:.4g}".replace("-", "−")
 
 
 def signed_sum(*terms: tuple[float, str]) -> str:

@@ -12,7 +12,7 @@ from ..live import LiveFigure
 from ..panel import Panel, choice, slider
 from ..training import Run
 from .perceptron_learning import widest_margin
-from .perceptron_parts import Predict, answers, ends, lattice, rgba, vector
+from .perceptron_parts import Predict, answers, ends, lattice, number, rgba, vector
 
 
 def morph(maps: Mapping[str, tuple[Callable[[Tensor], Tensor], Tensor, float]], predict: Predict):
@@ -84,7 +84,7 @@ def morph(maps: Mapping[str, tuple[Callable[[Tensor], Tensor], Tensor, float]], 
         if t == 1:
             right = int((final == labels).sum())
             said += (
-                f" The perceptron w = {vector(w)}, b = {float(b):g} on them gets "
+                f" The perceptron w = {vector(w)}, b = {number(float(b))} on them gets "
                 f"<b>{right} of 4</b> rows of XOR."
             )
         return said
@@ -148,16 +148,18 @@ def xor_training(
         np.zeros((count, count)),
         extent=(low, high, low, high),
         origin="lower",
-        cmap=style.SIGNED,
-        vmin=-0.2,
-        vmax=1.2,
+        cmap=style.REGIONS,
+        vmin=0,
+        vmax=1,
         interpolation="bilinear",
     )
     units = [ax.plot([], [], d, color=style.WEIGHT, lw=3.5)[0] for d in ("--", "-.")]
     inputs = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     labels = np.array([0, 1, 1, 0])
     points = [
-        ax.plot(*inputs[labels == k].T, m, color=c, ms=16, mec=style.INK, mew=1.5, zorder=5)[0]
+        ax.plot(
+            *inputs.numpy()[labels == k].T, m, color=c, ms=16, mec=style.INK, mew=1.5, zorder=5
+        )[0]
         for k, (c, m) in enumerate(zip(style.CLASSES[:2], style.MARKERS[:2], strict=True))
     ]
     curve_ax.set(xlim=(0, run.steps), ylim=(0, 1), xlabel="step", ylabel="loss")
@@ -184,7 +186,7 @@ def xor_training(
             rows = torch.sigmoid(net(inputs.to(where))).cpu().ravel().numpy()
             weight, bias = (p.detach().cpu().numpy() for p in (net[0].weight, net[0].bias))
             position = run.position
-        image.set_data(chance)
+        image.set_data(chance.numpy())
         for unit, w, b in zip(units, weight, bias, strict=True):
             edge = ends(w, float(b), low, high)
             unit.set_data(*(np.empty((0, 2)) if edge is None else edge).T)
@@ -205,7 +207,8 @@ def xor_training(
         fig,
         title="Two hidden units learn XOR",
         look="Press Play. The violet lines are where each hidden unit is at ½; "
-        "watch them find their places, and scrub back to see it again.",
+        "watch them find their places, "
+        "and scrub back to see it again. The learning rate may change while it trains.",
         presets={
             "Works": {"rate": learning_rate, "seed": works}
             | {"note": "Works: the two lines close a band around the blue points. Press Play."},
