@@ -156,15 +156,15 @@ def convolution(conv2d: Callable[..., Tensor]) -> Panel:
     def formula(s: int, p: int, d: int) -> str:
         return (
             f"Output side: ⌊({side} + 2·{p} − {d}·(3 − 1) − 1) / {s}⌋ + 1 = "
-            f"<b>{output_size(side, 3, s, p, d)}</b>."
+            f"<b>{number(output_size(side, 3, s, p, d))}</b>."
         )
 
     def update(
-        position: int,
         kernel: tuple[tuple[int, ...], ...],
         stride: int,
         padding: int,
         dilation: int,
+        position: int,
     ) -> str:
         padded = np.pad(image, padding)
         total, reach = len(padded), dilation * 2 + 1
@@ -226,8 +226,7 @@ def convolution(conv2d: Callable[..., Tensor]) -> Panel:
         read = [padded[i, j] for i, j in places]
         products = [int(a * b) for a, b in zip(read, weights.flat, strict=True)]
         terms = " + ".join(
-            f"<span class='{'lecture-quiet' if not p else ''}'>{a}·"
-            f"{number(w) if w >= 0 else f'({number(w)})'}</span>"
+            f"<span class='{'lecture-quiet' if not p else ''}'>{a}·{number(w)}</span>"
             for a, w, p in zip(read, weights.flat, products, strict=True)
         )
         got = float(values[row, column])
@@ -271,11 +270,11 @@ def convolution(conv2d: Callable[..., Tensor]) -> Panel:
         title="Convolution, one window at a time",
         look="Press Play, or drag the orange window, or point at an output cell. Nine products, "
         "one sum, one output.",
-        stride=stride,  # before the position, which they bound
+        kernel=NumberGrid(SHARPEN, "kernel"),
+        stride=stride,  # these three before the position, which they bound
         padding=padding,
         dilation=dilation,
         position=position,
-        kernel=NumberGrid(SHARPEN, "kernel: type your own"),
         presets={
             "sharpen": preset("Padding 1 keeps the size: 5 × 5 in, 5 × 5 out."),
             "edges": preset(
@@ -345,8 +344,8 @@ def photo_filter(convolve: Callable[[Tensor, Tensor], Tensor], photo: np.ndarray
         total = float(weights.sum())
         balanced = abs(total) < 1e-6
         if balanced:
-            largest = max(float(np.abs(after[times:-times, times:-times]).max()), 1e-9)
-            shown = style.SIGNED(0.5 + after / (2 * largest))
+            strong = max(float(np.percentile(np.abs(after[times:-times, times:-times]), 98)), 1e-9)
+            shown = style.SIGNED(0.5 + after / (2 * strong))
             words = "The kernel's numbers add up to 0: a flat area gives 0 (white), only change "
             words += "gives a signal (blue positive, orange negative)."
             if relu:
@@ -386,7 +385,7 @@ def photo_filter(convolve: Callable[[Tensor, Tensor], Tensor], photo: np.ndarray
         figure,
         title="Nine numbers change a photograph",
         look="Choose a kernel, then change one of its numbers.",
-        kernel=NumberGrid(SHARPEN, "kernel: type your own"),
+        kernel=NumberGrid(SHARPEN, "kernel"),
         divide_by=slider(1, 16, 1, 1, "divide by"),
         times=slider(1, 8, 1, 1, "layers"),
         relu=toggle(False, "ReLU after each layer"),
@@ -433,7 +432,7 @@ def pooling(pool2d: Callable[..., Tensor]) -> Panel:
     stride_control.observe(resize, "value")
 
     def update(
-        position: int, kind: str, size: int, stride: int, numbers: tuple[tuple[int, ...], ...]
+        numbers: tuple[tuple[int, ...], ...], kind: str, size: int, stride: int, position: int
     ) -> str:
         image = np.array(numbers)
         count = output_size(side, size, stride, 0, 1)
@@ -493,11 +492,11 @@ def pooling(pool2d: Callable[..., Tensor]) -> Panel:
         figure,
         title="Pooling: keep the strongest, drop the place",
         look="Change a number that is not the largest of its window: what happens?",
+        numbers=NumberGrid(DECK_POOL, "input", 0, 99),
         kind=choice(["max", "mean"], label="kind"),
         size=size_control,  # before the position, which they bound
         stride=stride_control,
         position=position,
-        numbers=NumberGrid(DECK_POOL, "input: type your own", 0, 99),
         presets={
             "max 2 × 2": preset("16 numbers become 4: 8 6 / 9 9."),
             "mean 2 × 2": preset("The mean: every number counts a little.", kind="mean"),

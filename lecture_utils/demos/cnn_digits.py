@@ -47,7 +47,7 @@ def ball(nets: Mapping[str, nn.Module], x_range: tuple[float, float], examples: 
     shifts = list(range(0, furthest + 1, 2))
     figure = LiveFigure(820, 430)
     left, right = figure.subplots(1, 2)
-    style.picture(left, "four frames, and the velocity × 4")
+    style.picture(left, "four frames")
     picture = left.imshow(np.zeros((50, 50)), cmap=style.IMAGE, vmin=0, vmax=1)
     left.set(xlim=(-0.5, 49.5), ylim=(49.5, -0.5))
     strip = torch.zeros(50)  # what the training balls covered
@@ -65,7 +65,7 @@ def ball(nets: Mapping[str, nn.Module], x_range: tuple[float, float], examples: 
         (arrows[name],) = left.plot([], [], dash, color=colour, marker=marker, markevery=[1], lw=3)
         (curves[name],) = right.plot([], [], dash, color=colour, marker=marker, label=name)
         net.eval()
-    now = right.axvline(0, color=style.INK, lw=2)
+    now = right.axvline(0, ymax=0.8, color=style.INK, lw=2)
     at_rest = right.axhline(3, color=style.MUTED, lw=1.5, label="“at rest”, always")
     right.legend(loc="upper left", ncols=2, columnspacing=1)
     figure.live(picture, truth, arrows.values(), now)
@@ -110,7 +110,7 @@ def ball(nets: Mapping[str, nn.Module], x_range: tuple[float, float], examples: 
         title="Trained on the left: does it know the right?",
         look="Shift the ball out of the grey strip where all training balls were.",
         shift=slider(0, furthest, 1, 0),
-        example=slider(0, examples - 1, 1, 1),
+        example=slider(0, examples - 1, 1, 3),
         presets={
             "as trained": {"shift": 0, "note": "In the strip all nets do well."},
             "fails: shifted": {
@@ -164,7 +164,7 @@ def confusion(run: Run, digits: Digits) -> Panel:
         left.text(-0.7, k, str(k), ha="right", va="center")
         left.text(k, -0.7, str(k), ha="center", va="bottom")
     box = left.add_patch(Rectangle((0, 0), 1, 1, fill=False, ec=style.INK, lw=4))
-    gallery = style.picture(axes["digits"], "those digits").imshow(
+    gallery = style.picture(axes["digits"], "the digits of that cell").imshow(
         NOTHING, cmap=style.IMAGE, vmin=0, vmax=1, extent=(0, 1, 1, 0)
     )
     figure.live(box, gallery)
@@ -177,8 +177,7 @@ def confusion(run: Run, digits: Digits) -> Panel:
     def update(epoch: int, is_: int, says: int) -> str:
         probabilities = answers(epoch)
         said = probabilities.argmax(dim=1)
-        counts = torch.zeros(10, 10, dtype=torch.long)
-        counts.index_put_((digits.test_y, said), torch.tensor(1), accumulate=True)
+        counts = torch.bincount(10 * digits.test_y + said, minlength=100).reshape(10, 10)
         colours = np.ones((10, 10, 4))
         for i in range(10):
             for j in range(10):
@@ -191,10 +190,10 @@ def confusion(run: Run, digits: Digits) -> Panel:
 
         chosen = ((digits.test_y == is_) & (said == says)).nonzero()[:, 0]
         order = probabilities[chosen, says].argsort(descending=True)
-        shown = chosen[order[:16]]
-        pictures = np.zeros((16, 28, 28))
+        shown = chosen[order[:9]]
+        pictures = np.zeros((9, 28, 28))
         pictures[: len(shown)] = digits.test_x[shown, 0].numpy()
-        gallery.set_data(tiles(pictures, 4, gap=2))
+        gallery.set_data(tiles(pictures, 3, gap=2))
         right = counts.diagonal().sum().item()
         words = (
             f"After epoch {epoch}: <b>{right / len(said):.1%}</b> of {len(said)} test digits are "
@@ -209,15 +208,17 @@ def confusion(run: Run, digits: Digits) -> Panel:
             f"the surest comes first, at {most:.0%}."
         )
 
-    load(last)
+    final = answers(last).argmax(dim=1)
+    mixed = torch.bincount(10 * digits.test_y + final, minlength=100).reshape(10, 10)
+    worst = int(mixed.fill_diagonal_(-1).argmax())
     panel = Panel(
         update,
         figure,
         title="Which digits does it confuse?",
         look="Click a red cell: would you have known better? Then scrub back to epoch 0.",
         epoch=Player(last, last, label="epoch", rate=2),
-        is_=slider(0, 9, 1, 9, "is a"),
-        says=slider(0, 9, 1, 4, "says"),
+        is_=slider(0, 9, 1, worst // 10, "is a"),
+        says=slider(0, 9, 1, worst % 10, "says"),
     )
 
     def press(x: float, y: float) -> None:
@@ -244,7 +245,7 @@ def inside(run: Run, digits: Digits) -> Panel:
         height_ratios=[1.5, 1],
     )
     style.picture(axes["digit"], "input")
-    style.picture(axes["filters"], "its filters")
+    style.picture(axes["filters"], "filters")
     style.picture(axes["maps"], "feature maps: filter, then ReLU")
     for name in ("filters", "maps"):
         axes[name].set_facecolor(style.FAINT)
@@ -260,9 +261,10 @@ def inside(run: Run, digits: Digits) -> Panel:
         for name in sheets
     }
     curve = axes["curve"]
-    accuracy = run.curve("test accuracy")[1][: last + 1]
-    curve.plot(range(len(accuracy)), accuracy, color=style.TEST)
-    curve.set(xlabel="epoch", ylabel="accuracy", ylim=(0, 1.05), xlim=(-0.2, last + 0.2))
+    errors = [100 * (1 - a) for a in run.curve("test accuracy")[1][: last + 1]]
+    curve.semilogy(range(len(errors)), errors, color=style.TEST)
+    curve.set(xlabel="epoch", ylabel="test error", ylim=(1, 130), xlim=(-0.2, last + 0.2))
+    curve.set_yticks([1, 10, 100], ["1%", "10%", "100%"])
     (now,) = curve.plot([], [], "o", color=style.INK)
     figure.live(digit_image, sheets.values(), boxes.values(), now)
 
@@ -286,13 +288,13 @@ def inside(run: Run, digits: Digits) -> Panel:
         boxes["filters"].set_visible(layer == 0)
         if layer == 0:
             boxes["filters"].set_bounds(*tile_box(unit, count, 4, *shown.shape[1:]))
-        now.set_data([epoch], accuracy[epoch : epoch + 1])
+        now.set_data([epoch], errors[epoch : epoch + 1])
         said = int(probabilities.argmax())
         share = float((maps[unit] > 0).mean())
         of = (
             "its own 3 × 3 weights"
             if layer == 0
-            else f"{len(shown)} filters, one for each map below"
+            else f"{len(shown)} filters, one for each map of the first layer"
         )
         return (
             f"Epoch {epoch}: this {int(digits.test_y[digit])} is read as <b>{said}</b> "
@@ -304,11 +306,10 @@ def inside(run: Run, digits: Digits) -> Panel:
         update,
         figure,
         title="Inside the net",
-        look="Choose a unit: where does it light up? Scrub the epochs: the filters hardly seem "
-        "to move, the accuracy jumps.",
+        look="Click a map: where does this unit light up? Then scrub the epochs.",
         epoch=Player(last, last, label="epoch", rate=2),
         layer=choice({"first convolution": 0, "second convolution": 1}, label="layer"),
-        unit=slider(0, 31, 1, 3),
+        unit=slider(0, 31, 1, 0),
         digit=slider(0, len(digits.test_x) - 1, 1, 17),
     )
 
@@ -350,7 +351,7 @@ def _three() -> list[np.ndarray]:
 EXAMPLES: Mapping[str, list[np.ndarray]] = {
     "your own": [],
     "a three": _three(),
-    "small, in a corner": [0.32 * s + [0.03, 0.02] for s in _three()],
+    "small, in a corner": [0.45 * s + [0.03, 0.02] for s in _three()],
     "a house": [
         np.array([[0.2, 0.5], [0.5, 0.15], [0.8, 0.5], [0.2, 0.5], [0.2, 0.88], [0.8, 0.88]]),
         np.array([[0.8, 0.88], [0.8, 0.5]]),
@@ -415,7 +416,8 @@ def draw_digit(nets: Mapping[str, nn.Module]) -> Panel:
         found = [n for n, m in probe.layers.items() if isinstance(m, nn.Conv2d)]
         planes = _after_relu(probe, found[min(layer, len(found) - 1)])[0].cpu().numpy()
         blank = not drawn
-        maps.set_data(tiles(planes * (not blank) / max(planes.max(), 1e-9), 16, gap=1))
+        maps.set_visible(not blank)
+        maps.set_data(tiles(planes / max(planes.max(), 1e-9), 16, gap=1))
         for k, bar in enumerate(bars):
             bar.set_width(0.0 if blank else float(probabilities[k]))
             bar.set_color(style.PREDICTION if k == said else style.MUTED)

@@ -21,21 +21,20 @@ from ..live import LiveFigure
 WINDOW, UNREAD = to_rgba("#fdebcf"), to_rgba("#f6c8cc")
 """Colours of the cells a window reads, and of those no window reads."""
 LINE = to_rgba("#8c959f")
-TAG_SIZE = 13
 
 
-class NumberGrid(widgets.VBox):
+class NumberGrid(widgets.HBox):
     """A table of whole numbers to type in; ``value`` is a tuple of rows."""
 
     value = traitlets.Tuple()
 
     def __init__(
-        self, value: Sequence[Sequence[int]], label: str = "", low: int = -99, high: int = 99
+        self, value: Sequence[Sequence[int]], label: str, low: int = -99, high: int = 99
     ) -> None:
         self.fields = [
             [
                 widgets.BoundedIntText(
-                    v, min=low, max=high, layout={"width": "68px"}, tooltip=f"row {i}, column {j}"
+                    v, min=low, max=high, layout={"width": "3.9em"}, tooltip=f"row {i}, column {j}"
                 )
                 for j, v in enumerate(row)
             ]
@@ -43,8 +42,10 @@ class NumberGrid(widgets.VBox):
         ]
         self._filling = False
         super().__init__(
-            [widgets.HTML(f"<b>{label}</b>"), *(widgets.HBox(row) for row in self.fields)],
+            [widgets.Label(label), widgets.VBox([widgets.HBox(row) for row in self.fields])],
             value=tuple(map(tuple, value)),
+            # Beside it as many other controls as it has rows.
+            layout={"grid_area": f"span {len(self.fields)}"},
         )
         self.observe(self._fill, "value")
         for row in self.fields:
@@ -139,9 +140,10 @@ class Cells(Artist):
                     ink = style.INK if self.inks is None else self.inks[i][j]
                     letters = sprite(words, round(self.size * scale), ink)
                     y = (ys[i] + ys[i + 1] - letters.shape[0]) // 2
+                    y += round(self.size * scale / 4) if (i, j) in self.tags else 0
                     blend(sheet, letters, y, (xs[j] + xs[j + 1] - letters.shape[1]) // 2)
         for (i, j), words in self.tags.items():
-            letters = sprite(words, round(TAG_SIZE * scale), style.WEIGHT, bold=True)
+            letters = sprite(words, round(0.75 * self.size * scale), style.WEIGHT, bold=True)
             margin = round(2 * scale)
             blend(sheet, letters, ys[i] + margin, xs[j + 1] - letters.shape[1] - margin)
         pen = renderer.new_gc()

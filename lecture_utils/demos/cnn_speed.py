@@ -70,9 +70,12 @@ def speed(seconds: Callable[[Callable[[], Tensor]], float], net: nn.Module) -> P
             title=work,
             xlim=(sizes[0] / 1.5, sizes[-1] * 1.5),
         )
+        ticks = sizes[::3]
+        ax.set_xticks(ticks, [str(n) for n in ticks])
+        ax.minorticks_off()
         for (label, _, _), (colour, marker, dash) in zip(spots, LOOKS, strict=False):
             (lines[work, label],) = ax.plot([], [], dash, color=colour, marker=marker, label=label)
-    axes[MATRIX].set(ylim=(1e-7, 3), ylabel="seconds")
+    axes[MATRIX].set(ylim=(1e-6, 10), ylabel="seconds")
     axes[BATCH].set(ylim=(1e-6, 1e-1), ylabel="seconds per digit")
     axes[MATRIX].legend(loc="upper left")
     cursors = [ax.axvline(1, color=style.INK, lw=1.5) for ax in axes.values()]
