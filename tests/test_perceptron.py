@@ -197,14 +197,19 @@ def gates(lesson: SimpleNamespace) -> Panel:
 
 
 def table(shown: Panel) -> list[list[str]]:
-    words = [t.get_text().split() for t in axes_of(shown, 1).texts[1:5]]
-    return [[w.replace("−", "-") for w in row] for row in words]
+    """x1, x2, z, out, want, mark of each row, read off the picture."""
+    cells: dict[float, list[tuple[float, str]]] = {}
+    for text in axes_of(shown, 1).texts:
+        x, y = text.get_position()
+        if 0.45 < y < 0.9:
+            cells.setdefault(y, []).append((x, text.get_text().replace("−", "-")))
+    return [[word for _, word in sorted(cells[y])] for y in sorted(cells, reverse=True)]
 
 
 def lit(shown: Panel) -> set[str]:
-    badges = axes_of(shown, 1).texts[5:]
-    on = [b for b in badges if b.get_color() == style.PAPER]
-    return {b.get_text().replace("₁", "1").replace("₂", "2") for b in on}
+    texts = axes_of(shown, 1).texts
+    on = [t for t in texts if t.get_bbox_patch() and t.get_animated() and t.get_visible()]
+    return {t.get_text().replace("₁", "1").replace("₂", "2") for t in on}
 
 
 def test_gates_panel_agrees_with_arithmetic(gates: Panel) -> None:
@@ -545,7 +550,7 @@ def test_morph_from_inputs_to_hidden_values(lesson: SimpleNamespace) -> None:
         for t in (0.0, 0.3, 1.0):
             shown.set(t=t, features=features)
             expected = ((1 - t) * lesson.inputs + t * goal(lesson.inputs)).numpy()
-            orange, blue = (line.get_xydata() for line in axes_of(shown).lines[1:3])
+            orange, blue = (line.get_xydata() for line in axes_of(shown).lines[3:5])
             assert np.allclose(orange, expected[[0, 3]]) and np.allclose(blue, expected[[1, 2]])
         assert "4 of 4" in shown.message and "one line separates" in shown.message
         shown.set(t=0.0)

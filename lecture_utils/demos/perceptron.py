@@ -223,22 +223,33 @@ def gates(predict: Predict, inputs: Tensor, functions: Mapping[str, Tensor]) -> 
     ax.set(xticks=[0, 1], yticks=[0, 1])
     table.set(xlim=(0, 1), ylim=(0, 1))
     table.axis("off")
-    mono = {"family": "DejaVu Sans Mono", "va": "center"}
-    table.text(0, 0.95, "x₁ x₂     z   out  want", weight="bold", **mono)
-    rows = [table.text(0, 0.83 - 0.105 * k, "", **mono) for k in range(4)]
-    badges = {
-        name: table.text(
-            0.125 + 0.25 * (k % 4),
-            0.27 - 0.17 * (k // 4),
-            name.replace("x1", "x₁").replace("x2", "x₂"),
-            ha="center",
-            va="center",
-            fontsize=15,
-            bbox={"boxstyle": "round,pad=0.35", "lw": 2},
+    words = {"va": "center", "ha": "right"}
+    columns = dict(
+        zip(("x₁", "x₂", "z", "out", "want"), (0.07, 0.19, 0.46, 0.66, 0.88), strict=True)
+    )
+    for name, x in columns.items():
+        table.text(x, 0.95, name, weight="bold", **words)
+    rows = []
+    for y, bits in zip((0.83, 0.725, 0.62, 0.515), inputs.int().tolist(), strict=True):
+        for name, bit in zip(("x₁", "x₂"), bits, strict=True):
+            table.text(columns[name], y, str(bit), **words)
+        rows.append([table.text(columns[n], y, "", **words) for n in ("z", "out", "want")])
+        rows[-1].append(table.text(0.93, y, "", va="center"))
+    unlit, lit = (
+        {"color": c, "bbox": {"boxstyle": "round,pad=0.35", "lw": 2, "fc": f, "ec": e}}
+        for c, f, e in (
+            ("#8b9098", style.PAPER, style.FAINT),
+            (style.PAPER, style.WEIGHT, style.WEIGHT),
         )
-        for k, name in enumerate(functions)
-    }
-    fig.live(rows, badges.values())
+    )
+    badges = {}
+    for k, name in enumerate(functions):
+        at = (0.125 + 0.25 * (k % 4), 0.27 - 0.17 * (k // 4))
+        label = name.replace("x1", "x₁").replace("x2", "x₂")
+        for look in (unlit, lit):
+            badges[name] = table.text(*at, label, ha="center", va="center", fontsize=15, **look)
+    # Text is slow to draw: what changes seldom (the wanted column, unlit badges) is not live.
+    fig.live(*[[z, out, mark] for z, out, _, mark in rows], badges.values())
     wanted = {name: values.numpy() for name, values in functions.items()}
     best = {"target": "", "count": 0}
 
@@ -253,18 +264,15 @@ def gates(predict: Predict, inputs: Tensor, functions: Mapping[str, Tensor]) -> 
         view.show(predict, w, b)
         view.mark(inputs, want, out != want)
         z = inputs @ w + b
-        for row, (x1, x2), s, o, t in zip(rows, inputs.int().tolist(), z, out, want, strict=True):
-            sum_ = f"{float(s):7.2f}".replace("-", "−")
-            row.set_text(f"{x1:2} {x2:2} {sum_}  {o:2}   {t:2}  {'✓' if o == t else '✗'}")
-            row.set_color(style.INK if o == t else style.WRONG)
+        for row, s, o, t in zip(rows, z.tolist(), out, want, strict=True):
+            texts = (f"{s:.2f}".replace("-", "−"), str(o), str(t), "✓" if o == t else "✗")
+            for text, word in zip(row, texts, strict=True):
+                text.set_text(word)
+            for text in (row[0], row[1], row[3]):
+                text.set_color(style.INK if o == t else style.WRONG)
         computed = [name for name, values in wanted.items() if (out == values).all()]
         for name, badge in badges.items():
-            lit = name in computed
-            badge.set_color(style.PAPER if lit else "#8b9098")
-            badge.get_bbox_patch().set(
-                facecolor=style.WEIGHT if lit else style.PAPER,
-                edgecolor=style.WEIGHT if lit else style.FAINT,
-            )
+            badge.set_visible(name in computed)
         name = f"It computes <b>{computed[0]}</b>. " if computed else ""
         flat = "w = (0, 0): no line, one answer for all. " if w1 == w2 == 0 else ""
         return (

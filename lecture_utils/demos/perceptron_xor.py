@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
-from matplotlib.collections import LineCollection
 from torch import Tensor, nn
 
 from .. import style
@@ -12,10 +11,12 @@ from ..live import LiveFigure
 from ..panel import Panel, choice, slider
 from ..training import Run
 from .perceptron_learning import widest_margin
-from .perceptron_parts import Predict, answers, ends, lattice, number, rgba, vector
+from .perceptron_parts import Predict, answers, ends, lattice, number, vector
 
 
-def morph(maps: Mapping[str, tuple[Callable[[Tensor], Tensor], Tensor, float]], predict: Predict):
+def morph(
+    maps: Mapping[str, tuple[Callable[[Tensor], Tensor], Tensor, float]], predict: Predict
+) -> Panel:
     """The four points and the plane's grid on their way from inputs to hidden values.
 
     ``maps`` names (hidden, w, b): ``hidden`` takes rows (N, 2) to rows (N, 2), on which the
@@ -26,7 +27,7 @@ def morph(maps: Mapping[str, tuple[Callable[[Tensor], Tensor], Tensor, float]], 
     low, high = -0.6, 2.2
     ax.set(xlim=(low, high), ylim=(low, high), aspect="equal", xticks=[0, 1, 2], yticks=[0, 1, 2])
     ax.set(xlabel="$x_1 \\to h_1$", ylabel="$x_2 \\to h_2$")
-    wires = ax.add_collection(LineCollection([], lw=1.5, zorder=1))
+    wires = [ax.plot([], [], color=c, lw=1.5, zorder=1)[0] for c in ("#f5c98a", "#9dbdf8")]
     (border,) = ax.plot([], [], color=style.WEIGHT, lw=4, zorder=2)
     view_points = [
         ax.plot([], [], m, color=c, ms=17, mec=style.INK, mew=1.5, zorder=5)[0]
@@ -38,7 +39,7 @@ def morph(maps: Mapping[str, tuple[Callable[[Tensor], Tensor], Tensor, float]], 
     table.text(0, 0.9, "x₁ x₂    h₁ h₂   out", weight="bold", **mono)
     rows = [table.text(0, 0.76 - 0.12 * k, "", **mono) for k in range(4)]
     status = table.text(0, 0.17, "", va="center", weight="bold")
-    fig.live(wires, border, view_points, rows, status)
+    fig.live(wires, border, view_points)
     corners = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     labels = np.array([0, 1, 1, 0])
     line = torch.linspace(-0.4975, 1.5025, 25)  # beside the decision lines, never on one
@@ -64,8 +65,9 @@ def morph(maps: Mapping[str, tuple[Callable[[Tensor], Tensor], Tensor, float]], 
         jump = (away.reshape(lines.shape)[:, 1:] - away.reshape(lines.shape)[:, :-1]).abs()
         whole = (jump.amax(-1) < 0.5).numpy()  # a step unit tears the grid: leave the tear open
         pieces = np.stack([grid[:, :-1], grid[:, 1:]], axis=2)[whole]
-        wires.set_segments(pieces)
-        wires.set_color(np.where(out[:, 1:][whole][:, None] == 1, *rgba("#9dbdf8", "#f5c98a")))
+        broken = np.insert(pieces, 2, np.nan, axis=1)  # the pen is lifted after each piece
+        for value, wire in enumerate(wires):
+            wire.set_data(*broken[out[:, 1:][whole] == value].reshape(-1, 2).T)
         for value, artist in enumerate(view_points):
             artist.set_data(*points[labels == value].T)
         edge = ends(w, b, low, high)
@@ -77,8 +79,9 @@ def morph(maps: Mapping[str, tuple[Callable[[Tensor], Tensor], Tensor, float]], 
         ):
             row.set_text(f"{x1:2} {x2:2}    {h1:2g} {h2:2g}   {o:2}")
         separable = widest_margin(torch.tensor(points), torch.tensor(labels))[1] > 1e-3
-        status.set_text("one line is enough" if separable else "no line separates them")
-        status.set_color(style.WEIGHT if separable else style.WRONG)
+        verdict = "one line is enough" if separable else "no line separates them"
+        if status.get_text() != verdict:  # a still text: to set it is to draw all anew
+            status.set(text=verdict, color=style.WEIGHT if separable else style.WRONG)
         where = "Inputs" if t == 0 else "Hidden values" if t == 1 else f"{t:.0%} of the way"
         said = f"{where}: {'one line separates' if separable else 'no line separates'} the classes."
         if t == 1:
