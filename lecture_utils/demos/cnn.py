@@ -14,7 +14,7 @@ from ..data import Digits
 from ..live import LiveFigure
 from ..panel import Panel, Player, choice, slider, toggle
 from .cnn_digits import ball, confusion, draw_digit, inside
-from .cnn_parts import UNREAD, WINDOW, Cells, NumberGrid, number, output_size, paint
+from .cnn_parts import UNREAD, WINDOW, Cells, NumberGrid, never_read, number, output_size, paint
 from .cnn_speed import speed
 
 __all__ = [
@@ -175,9 +175,10 @@ def convolution(conv2d: Callable[..., Tensor]) -> Panel:
 
         colours = paint(padded.shape, style.GREY, 0.35)
         colours[padding : padding + side, padding : padding + side] = 1
-        unread = max(count - 1, 0) * stride + reach
+        left_over = total - (max(count - 1, 0) * stride + reach)
+        unread = never_read(total, max(count, 0), 3, stride, dilation)
         if count >= 1:
-            colours[unread:, :] = colours[:, unread:] = UNREAD
+            colours[unread] = UNREAD
         places = [(top + dilation * i, start + dilation * j) for i in range(3) for j in range(3)]
         tags = {}
         for k, (i, j) in enumerate(places):
@@ -237,13 +238,14 @@ def convolution(conv2d: Callable[..., Tensor]) -> Panel:
                 "flipped, or a window that starts elsewhere?)"
             )
         words += "<br>" + formula(stride, padding, dilation)
-        left_over = total - unread
         if left_over > 0:
             cells_word = "row and column" if left_over == 1 else f"{left_over} rows and columns"
             words += (
                 f" <span class='lecture-error'>Stride {stride} does not come out even:</span> the "
-                f"last {cells_word} (red) are never read. PyTorch rounds down and says nothing."
+                f"last {cells_word} are left over. PyTorch rounds down and says nothing."
             )
+        if unread.any():
+            words += " Red cells are never read."
         return words
 
     def preset(
@@ -440,8 +442,8 @@ def pooling(pool2d: Callable[..., Tensor]) -> Panel:
         top, start = row * stride, column * stride
         part = image[top : top + size, start : start + size]
         colours = paint(image.shape, style.PAPER)
-        unread = (count - 1) * stride + size
-        colours[unread:, :] = colours[:, unread:] = UNREAD
+        unread = never_read(side, count, size, stride)
+        colours[unread] = UNREAD
         colours[top : top + size, start : start + size] = WINDOW
         if kind == "max":
             i, j = np.unravel_index(part.argmax(), part.shape)
@@ -471,8 +473,8 @@ def pooling(pool2d: Callable[..., Tensor]) -> Panel:
         words += f"Output side: ⌊({side} − {size}) / {stride}⌋ + 1 = {count}. No weights to learn."
         if kind == "max" and part.size > 1:
             words += " Only the largest number counts, and only it gets a gradient."
-        if unread < side:
-            words += " <span class='lecture-error'>The red cells are never read.</span>"
+        if unread.any():
+            words += " Red cells are never read."
         return words
 
     def preset(

@@ -178,6 +178,14 @@ def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int
     return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
+def never_read(side: int, count: int, size: int, stride: int, dilation: int = 1) -> np.ndarray:
+    """Which cells (side, side) none of count x count windows reads."""
+    starts = stride * np.arange(count)[:, None]
+    read = np.zeros(side, bool)
+    read[(starts + dilation * np.arange(size)).ravel()] = True
+    return ~np.outer(read, read)
+
+
 def tiles(images: np.ndarray, columns: int, gap: int = 1) -> np.ma.MaskedArray:
     """Images (N, H, W) side by side, ``columns`` a row, with masked gaps between them."""
     n, height, width = images.shape
