@@ -100,7 +100,7 @@ def learning(
     space.axhline(0, color=style.FAINT, lw=2)
     space.axvline(0, color=style.FAINT, lw=2)
     before = arrow_in(space, style.MUTED, dashed=True)
-    change = arrow_in(space, style.GRADIENT, head=17)
+    change = arrow_in(space, style.GRADIENT)
     after = arrow_in(space, style.WEIGHT, zorder=3)
     strip.set(xscale="log", xlim=(0.7, 2e4), ylim=(0, 1), yticks=[], xlabel="mistakes so far")
     strip.set_xticks([1, 10, 100, 1000, 10000], ["1", "10", "100", "1000", "10⁴"])
@@ -134,6 +134,7 @@ def learning(
         limit_text.set_text(f"bound {bound:,.0f}" if bound else "")
         limit_text.set_ha("right" if beyond else "left")
         player.max = len(which)
+        player.rate = max(4.0, len(which) / 20)  # to play it all takes 20 s at most
 
     def update(k: int, data: str, click: str, x1: float, x2: float) -> str:
         if state["loaded"] != (data, state["edits"]):
@@ -208,19 +209,20 @@ def _tell_update(
     if not len(state["x"]):
         return "No points yet: click in the left picture."
     radius, margin = state["radius"], state["margin"]
-    if margin:
-        most = f"(R/γ)² = ({radius:.2f}/{margin:.3f})² = {(radius / margin) ** 2:,.0f}"
-        bound = f"{k} of at most {most} mistakes."
-    else:
-        bound = f"{k} mistakes so far. No line separates these points: γ = 0, and no bound."
+    most = f"{(radius / margin) ** 2:,.0f}" if margin else ""
     if not k:
-        return f"Before the first update w = (0, 0), b = 0. {bound}"
+        return "Before the first update: w = (0, 0), b = 0. " + (
+            f"At most (R/γ)² = ({radius:.2f}/{margin:.3f})² = {most} mistakes can come."
+            if margin
+            else "No line separates these points: γ = 0, and there is no bound."
+        )
     i = state["which"][k - 1]
     label = int(state["y"][i])
-    sign = "+" if label else "−"
+    point = vector(state["x"][i])
     text = (
-        f"Update {k}: point {vector(state['x'][i])} of class {label} was called {1 - label}. "
-        f"w: {vector(w_old)} {sign} {vector(state['x'][i])} = {vector(w)}; b = {number(b)}. {bound}"
+        f"Update {k}: {point} of class {label} was called {1 - label}, so w becomes "
+        f"{vector(w_old)} {'+' if label else '−'} {point} = {vector(w)}, b = {number(b)}. "
+        + (f"{k} of at most {most} mistakes." if margin else f"{k} mistakes, and no bound.")
     )
     if k == total:
         text += (
@@ -271,6 +273,7 @@ def digits(
         curve.set_data(range(len(scores)), scores)
         curve_ax.set_xlim(0, max(len(steps), 1) * 1.03)
         player.max = len(steps)
+        player.rate = max(4.0, len(steps) / 20)
 
     def update(k: int, pair: tuple[int, int]) -> str:
         if state["pair"] != pair:

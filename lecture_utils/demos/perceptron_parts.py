@@ -117,7 +117,7 @@ class Plane:
 
 
 def arrow_in(
-    ax: Axes, colour: str, dashed: bool = False, zorder: float = 4, head: float = 24
+    ax: Axes, colour: str, dashed: bool = False, zorder: float = 4, head: float = 18
 ) -> FancyArrowPatch:
     """An arrow of ``ax`` for ``point_arrow``; ``head`` is its size in points."""
     arrow = FancyArrowPatch(

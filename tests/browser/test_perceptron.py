@@ -154,7 +154,7 @@ def test_points_are_placed_and_learned(notebook: Notebook) -> None:
     expect(message(panel)).to_contain_text("A whole pass without a mistake")
     notebook.page.mouse.click(*spot(panel, LEARNING, 0.95, 0.95))  # class 0 among class 1
     expect(panel.get_by_label("data", exact=True)).to_have_value("your own")
-    expect(message(panel)).to_contain_text("No line separates these points")
+    expect(message(panel)).to_contain_text("no bound")
     panel.get_by_label("click", exact=True).select_option("erases")
     notebook.page.mouse.click(*spot(panel, LEARNING, 0.95, 0.95))
     expect(message(panel)).to_contain_text("A whole pass without a mistake")
