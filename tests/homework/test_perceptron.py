@@ -115,7 +115,8 @@ WRONG = {
         "        b[y] -= 1\n        b[k] += 1\n    return k != y",
         "not in place": STEP
         + "k = int((W @ x + b).argmax())\n    if k != y:\n        W = W.clone()\n"
-        "        W[y] += x\n        W[k] -= x\n        b[y] += 1\n        b[k] -= 1\n    return k != y",
+        "        W[y] += x\n        W[k] -= x\n        b[y] += 1\n        b[k] -= 1\n"
+        "    return k != y",
         "returns whether it was right": STEP
         + "k = int((W @ x + b).argmax())\n    if k != y:\n        W[y] += x\n        W[k] -= x\n"
         "        b[y] += 1\n        b[k] -= 1\n    return k == y",
