@@ -372,12 +372,12 @@ def draw_digit(nets: Mapping[str, nn.Module]) -> Panel:
     axes = figure.mosaic(
         [["pad", "seen", "bars"], ["pad", "why", "bars"], ["maps", "maps", "maps"]],
         width_ratios=[2, 1, 1.35],
-        height_ratios=[1, 1, 0.62],
+        height_ratios=[1, 1, 0.6],
     )
     style.picture(axes["pad"], "draw here")
     style.picture(axes["seen"], "the net sees")
     style.picture(axes["why"], "why")
-    style.picture(axes["maps"])
+    style.picture(axes["maps"], "feature maps")
     axes["pad"].set(xlim=(0, 1), ylim=(1, 0))
     pad = axes["pad"].imshow(NOTHING, cmap=style.IMAGE, vmin=0, vmax=1, extent=(0, 1, 1, 0))
     seen = axes["seen"].imshow(np.zeros((28, 28)), cmap=style.IMAGE, vmin=0, vmax=1)

@@ -21,8 +21,8 @@ def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
     ids = [cell.id for cell in lecture.cells]
     lecture.cells = lecture.cells[: ids.index("homework")]
     fit = lecture.cells[ids.index("fit")]
-    assert "epochs=8" in fit.source
-    fit.source = fit.source.replace("epochs=8", "epochs=2")
+    assert "epochs=6" in fit.source
+    fit.source = fit.source.replace("epochs=6", "epochs=2")
     nbformat.write(lecture, folder / "04_cnn.ipynb")
     with lab_server(folder, folder / "own") as (base, token), browser_page() as page:
         opened = Notebook(page, base, token, "04_cnn.ipynb")
