@@ -287,6 +287,21 @@ def test_convolution_by_pointer() -> None:
     assert panel.controls["position"].max == 24
 
 
+def test_a_preset_stops_the_playing() -> None:
+    panel = cnn.convolution(conv2d)
+    player = panel.controls["position"]
+    player.play()
+    assert player.playing
+    panel.apply("copy")
+    assert not player.playing
+    player._thread.join()
+    assert player.value in (12, 13)  # a step may have been under way
+    player.rate = 1000
+    player.play()
+    player._thread.join()
+    assert player.value == 24 and not player.playing
+
+
 def test_a_wrong_conv2d_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def flipped(image: Any, kernel: Any, *sizes: Any) -> Any:
         return conv2d(image, kernel.flip(0, 1), *sizes)

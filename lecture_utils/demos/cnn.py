@@ -12,9 +12,19 @@ from torch import Tensor
 from .. import style
 from ..data import Digits
 from ..live import LiveFigure
-from ..panel import Panel, Player, choice, slider, toggle
+from ..panel import Panel, choice, slider, toggle
 from .cnn_digits import ball, confusion, draw_digit, inside
-from .cnn_parts import UNREAD, WINDOW, Cells, NumberGrid, never_read, number, output_size, paint
+from .cnn_parts import (
+    UNREAD,
+    WINDOW,
+    Cells,
+    NumberGrid,
+    never_read,
+    number,
+    output_size,
+    paint,
+    stepper,
+)
 from .cnn_speed import speed
 
 __all__ = [
@@ -137,7 +147,7 @@ def convolution(conv2d: Callable[..., Tensor]) -> Panel:
     )
     figure.live(window, here, nothing)
 
-    position = Player(side * side - 1, label="position", rate=3)
+    position = stepper(side * side - 1)
     stride = slider(1, 4, 1, 1, "stride")
     padding = slider(0, 2, 1, 1, "padding")
     dilation = slider(1, 4, 1, 1, "dilation")
@@ -421,7 +431,7 @@ def pooling(pool2d: Callable[..., Tensor]) -> Panel:
     here = right.add_patch(Rectangle((0, 0), 1, 1, fill=False, ec=style.PREDICTION, lw=4))
     figure.live(window, here)
 
-    position = Player(3, 3, label="position", rate=2)
+    position = stepper(3, 3, rate=2)
     size_control = slider(1, 4, 1, 2, "size")
     stride_control = slider(1, 4, 1, 2, "stride")
 

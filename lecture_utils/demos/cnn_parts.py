@@ -17,6 +17,7 @@ from matplotlib.transforms import Affine2D
 
 from .. import style
 from ..live import LiveFigure
+from ..panel import Player
 
 WINDOW, UNREAD = to_rgba("#fdebcf"), to_rgba("#f6c8cc")
 """Colours of the cells a window reads, and of those no window reads."""
@@ -176,6 +177,18 @@ def number(value: float) -> str:
 def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
     """Windows that fit along one side; 0 or less: none does."""
     return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def stepper(last: int, value: int = 0, rate: float = 3) -> Player:
+    """A ``Player`` over positions that stops when anything else moves it: a preset, say."""
+    player = Player(last, value, label="position", rate=rate)
+
+    def moved(change: Any) -> None:
+        if player.playing and change["new"] != change["old"] + 1:
+            player.pause()
+
+    player.observe(moved, "value")
+    return player
 
 
 def never_read(side: int, count: int, size: int, stride: int, dilation: int = 1) -> np.ndarray:

@@ -85,6 +85,7 @@ def test_window_follows_the_mouse(notebook: Notebook) -> None:
     until(panel, lambda: value(panel, "position") == 0)
     press(panel, "Play")
     until(panel, lambda: value(panel, "position") == 24)
+    expect(panel.get_by_role("button", name="Play", exact=True)).to_be_visible()
 
 
 def test_kernel_is_typed_in(notebook: Notebook) -> None:
