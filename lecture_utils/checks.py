@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from . import panel
+from .live import answer_beside_cells
 from .panel import button, describe, stylesheet
 
 
@@ -46,6 +47,7 @@ class Prediction(widgets.VBox):
         super().__init__([head, self.choice, row, self.reveal])
         self.add_class("lecture-panel")
         self.choice.observe(self._chosen, "value")
+        answer_beside_cells(self)
         self.again()
 
     def _chosen(self, _: Any) -> None:
@@ -119,8 +121,8 @@ def _call(args: Sequence[Any], name: str) -> str:
 def difference(got: Any, expected: Any, tolerance: float = 1e-5) -> str:
     """What is wrong with ``got``, in words; empty if it equals ``expected``.
 
-    Compares kind, shape and values (absolute and relative ``tolerance``; exact between whole numbers
-    and for text). Tensors, arrays, numbers and nested tuples or lists of them.
+    Compares kind, shape and values, with an absolute and relative ``tolerance``; whole numbers
+    and text exactly. Tensors, arrays, numbers and nested tuples or lists of them.
     """
     if got is None:
         return "it returned nothing: is a `return` missing?"

@@ -16,6 +16,7 @@ from typing import Any
 import ipywidgets as widgets
 import torch
 
+from .live import answer_beside_cells
 from .panel import stylesheet
 
 
@@ -221,6 +222,7 @@ class DeviceToggle(widgets.HBox):
         super().__init__([label, *self.buttons.values(), self.note])
         self.add_class("lecture-panel")
         self.add_class("lecture-device")
+        answer_beside_cells(self)
         self._show()
         on_switch(self._show)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import anywidget
+import ipywidgets as widgets
 import matplotlib as mpl
 import numpy as np
 import traitlets
@@ -74,6 +75,18 @@ def pack(old: np.ndarray | None, new: np.ndarray) -> tuple[dict[str, int], list[
     return place, [repeats.tobytes(), lengths.tobytes(), values.astype("<u4").tobytes()]
 
 
+def answer_beside_cells(widget: widgets.Widget) -> None:
+    """Let a widget and those in it answer the page while a cell is running.
+
+    JupyterLab sends widget messages to a kernel thread of their own. ipykernel 7 hands them to
+    the thread that last wrote to the widget, and that of the cells is busy until the cell ends.
+    """
+    if widget.comm is not None:
+        widget.comm._reply_subshell_for = lambda data, asked: asked
+    for child in getattr(widget, "children", ()):
+        answer_beside_cells(child)
+
+
 class LiveFigure(anywidget.AnyWidget):
     """A figure of ``width`` x ``height`` CSS pixels whose live artists move at slider speed.
 
@@ -111,6 +124,7 @@ class LiveFigure(anywidget.AnyWidget):
         self.canvas = FigureCanvasAgg(self.figure)
         self.report: Callable[[Exception], None] | None = None  # shows what a handler raised
         super().__init__(_size=(width, height))
+        answer_beside_cells(self)
         self.say("", alt)
         self._set_dpi()
         self.on_msg(self._receive)

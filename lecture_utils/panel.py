@@ -16,7 +16,7 @@ from typing import Any
 import ipywidgets as widgets
 import traitlets
 
-from .live import STATIC, LiveFigure, with_still
+from .live import STATIC, LiveFigure, answer_beside_cells, with_still
 
 strict = False
 """With ``True`` an error in an update is raised as well as shown; the tests set it."""
@@ -262,6 +262,7 @@ class Panel(widgets.VBox):
             widget.observe(self._changed, "value")
         super().__init__(self._build())
         self.add_class("lecture-panel")
+        answer_beside_cells(self)
         if figure is not None:
             figure.report = self._report
         if run is not None:

@@ -363,17 +363,22 @@ class Run:
         self._listeners.append(listener)
 
     def _notify(self) -> None:
+        errors = []
         for listener in list(self._listeners):
-            listener()
+            try:
+                listener()
+            except Exception as error:  # the others are told all the same
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def _loop(self, stop: threading.Event) -> None:
-        try:
-            self._train(stop)
-        except Exception as error:  # of a listener: those of a step are kept by `turn`
-            self._fail(error)
-        finally:
+        for work in (functools.partial(self._train, stop), self._notify):
+            try:
+                work()
+            except Exception as error:  # of a listener: those of a step are kept by `turn`
+                self._fail(error)
             self.playing = False
-        self._notify()
 
     def _train(self, stop: threading.Event) -> None:
         began = shown = time.perf_counter()
@@ -461,11 +466,13 @@ class Curves:
     Axis limits are fixed ahead, so a frame moves lines only and costs a few milliseconds.
     """
 
-    def __init__(self, steps: int, scores: Sequence[str] = (), title: str = "") -> None:
-        self.figure = LiveFigure(860, 340, alt=title or "Loss while training")
+    def __init__(self, steps: int, scores: Sequence[str] = (), top: float = 1.0) -> None:
+        self.figure = LiveFigure(860, 340, alt="Loss while training")
         axes = self.figure.subplots(1, 2 if scores else 1, squeeze=False)[0]
         self.loss_axes = axes[0]
-        self.loss_axes.set(xlim=(0, max(steps, 1)), xlabel="step", ylabel="loss", ylim=(0, 1))
+        self.loss_axes.set(
+            xlim=(0, max(steps, 1)), xlabel="step", ylabel="loss", ylim=(0, 1.1 * top)
+        )
         (self.loss,) = self.figure.live(
             *self.loss_axes.plot([], [], color=style.TRAIN, lw=1.5, alpha=0.8, label="train")
         )
@@ -566,14 +573,16 @@ def _fit_loop(run: Run, scores: list[str], live: bool, per_epoch: int) -> None:
     """Drive ``run`` to its end with a progress bar and curves, in the calling thread."""
     bar = widgets.IntProgress(max=run.steps, layout={"width": "320px"})
     words = widgets.HTML()
-    curves = Curves(run.steps, scores) if live else None
+    run.turn()  # the first loss sets the axis
+    curves = None
     if live:
+        curves = Curves(run.steps, scores, max(run.curve("loss")[1], default=1.0) or 1.0)
         row = widgets.HBox([bar, words])
         box = widgets.VBox([widgets.HTML(stylesheet()), row, curves.figure])
         box.add_class("lecture-panel")
         _display(box)
     began = last = time.perf_counter()
-    cost = 0.0
+    cost = spent = 0.0
 
     def tell(end: str = "") -> None:
         seconds = time.perf_counter() - began
@@ -592,10 +601,12 @@ def _fit_loop(run: Run, scores: list[str], live: bool, per_epoch: int) -> None:
         while not run.finished:
             run.turn()
             now = time.perf_counter()
-            if live and now - last > max(cost / FRAME_SHARE, 1 / FRAMES_PER_SECOND):
+            due = now - last > 1 / FRAMES_PER_SECOND
+            if live and due and spent + cost < FRAME_SHARE * (now - began):
                 tell()
                 last = time.perf_counter()
                 cost = last - now
+                spent += cost
         end = "done" if run.error is None else "stopped"
     except KeyboardInterrupt:
         run.message = f"Interrupted at step {run.position}: the model keeps what it has learned."

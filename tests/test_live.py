@@ -14,7 +14,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lecture_utils import style
+from lecture_utils.checks import predict
+from lecture_utils.device import DeviceToggle
 from lecture_utils.live import LiveFigure, pack
+from lecture_utils.panel import Panel
 
 
 def unpack(old, place, buffers):
@@ -423,6 +426,14 @@ def test_words_alone_reach_a_page_that_has_not_said_hello():
     fig.tell()
     assert (page.caption, page.alt) == ("wrong &lt;1", "wrong <1")
     assert (page.picture == 255).all()
+
+
+def test_messages_of_a_widget_go_to_the_thread_that_the_page_asks_for():
+    fig, _, _ = moving_line()
+    panel = Panel(lambda n: None, fig, title="t", look="l", n=(0, 3, 1))
+    toggle, asked = DeviceToggle(), predict("?", [1, 2], 1)
+    for widget in (panel.controls["n"], fig, toggle.buttons["cpu"], asked.choice):
+        assert widget.comm._reply_subshell_for({}, "page") == "page"
 
 
 # ---- pointer

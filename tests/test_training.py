@@ -406,11 +406,14 @@ def test_a_step_that_raises_is_shown_with_the_reader_s_line():
 
 def test_an_error_in_a_listener_ends_the_run_and_is_kept():
     run = Run(lambda k: 0.0)
+    told = []
     run.on_frame(lambda: 1 / 0 if threading.current_thread() is run._thread else None)
+    run.on_frame(lambda: told.append(run.playing))
     run.play()
     finish(run)
     assert isinstance(run.error, ZeroDivisionError)
     assert not run.playing
+    assert told[-1] is False, "the other listeners hear of it"
 
 
 # ---- controls

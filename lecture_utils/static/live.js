@@ -1,5 +1,20 @@
 // Shows the frames of a LiveFigure and sends back what the pointer does.
 // One closure a model: the picture lives in `picture`, every view is a copy of it.
+const LARGEST = 1.35;
+
+
+// Keys pressed on a control belong to it: JupyterLab would take the arrows of a list and `d` `d`
+// on a button. Those with Shift, Control, Alt or Command are left to it, such as Shift+Enter.
+if (!window.lectureKeys) {
+  window.lectureKeys = true;
+  const own = (event) => {
+    if (!event.target.closest?.(".lecture-panel")) return;
+    const plain = !(event.shiftKey || event.ctrlKey || event.altKey || event.metaKey);
+    event.target.toggleAttribute("data-lm-suppress-shortcuts", plain);
+  };
+  window.addEventListener("keydown", own, true); // before JupyterLab, which listens on document
+}
+
 export default () => {
   let picture = new ImageData(1, 1);
   const views = new Set();
@@ -120,8 +135,34 @@ export default () => {
     views.add(view);
     view.paint(0, 0, picture.width, picture.height);
     view.say();
-    // Sent by each view, so that a page opened later gets the present picture.
-    model.send({ type: "hello", ratio: window.devicePixelRatio || 1 });
+    // Sent by each view, so that a page opened later gets the present picture, and again when
+    // the page is zoomed or moved to another screen, so that the picture stays sharp.
+    let screen;
+    let scale = 1;
+    function hello() {
+      const ratio = window.devicePixelRatio || 1;
+      screen?.removeEventListener("change", hello);
+      screen = window.matchMedia(`(resolution: ${ratio}dppx)`);
+      screen.addEventListener("change", hello);
+      model.send({ type: "hello", ratio: ratio * scale });
+    }
+    hello();
+
+    // On a projector there is room for more: the figure grows beside its controls (16 em), as
+    // long as title, figure and message fit on the screen together.
+    function grow() {
+      const body = el.closest(".lecture-body");
+      if (!body) return;
+      room.observe(body);
+      const beside = body.clientWidth - 17.5 * parseFloat(getComputedStyle(body).fontSize);
+      const most = Math.min(beside / width, (0.62 * window.innerHeight) / height, LARGEST);
+      if (!body.clientWidth || Math.abs(Math.max(most, 1) - scale) < 0.01) return;
+      scale = Math.max(most, 1);
+      frame.style.width = `${width * scale}px`;
+      hello();
+    }
+    const room = new ResizeObserver(grow);
+    room.observe(el);
 
     // ---- pointer: one message under way at a time; of what happens meanwhile moves keep only
     // the newest position, ink keeps every point.
@@ -207,12 +248,12 @@ export default () => {
     canvas.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       const at = position(event);
-      const zone = hit(at, ["ink", "drag", "press"]);
-      if (!zone) return;
-      event.preventDefault();
       const press = hit(at, ["press"]);
+      const zone = hit(at, ["ink", "drag"]); // may be the same axes
+      if (!press && !zone) return;
+      event.preventDefault();
       if (press) send("press", press.axes, at);
-      if (zone.kind === "press") return;
+      if (!zone) return;
       canvas.setPointerCapture(event.pointerId);
       grabbed = { ...zone, last: at };
       send(`${zone.kind}-start`, zone.axes, at);
@@ -257,7 +298,11 @@ export default () => {
     model.on("change:_hot", touch);
     touch();
 
-    return () => views.delete(view);
+    return () => {
+      views.delete(view);
+      room.disconnect();
+      screen.removeEventListener("change", hello);
+    };
   }
 
   return { initialize, render };
