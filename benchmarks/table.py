@@ -5,6 +5,8 @@ import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `lecture` sets it; kernels inherit it
+
 import torch
 
 

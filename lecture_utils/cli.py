@@ -172,6 +172,8 @@ def environment(own: Path, token: str, present: bool) -> dict[str, str]:
         # The kernel named python3 is this Python's, whatever else the user has installed.
         "JUPYTER_PREFER_ENV_PATH": "1",
         "JUPYTER_TOKEN": token,
+        # Torch's idle threads would spin, and take the cores that draw the page.
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
     }
 
 
