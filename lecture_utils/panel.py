@@ -47,12 +47,16 @@ def slider(
 def log_slider(
     low: float, high: float, value: float, label: str = "", per_decade: int = 10
 ) -> widgets.Widget:
-    """A slider over powers of ten between ``low`` and ``high``."""
+    """A slider over powers of ten, ``per_decade`` steps each; starts at the step next to ``value``.
+
+    Between two steps the page would show another number than the kernel holds.
+    """
     from math import log10
 
+    first = log10(low)
     return widgets.FloatLogSlider(
-        value=value,
-        min=log10(low),
+        value=10 ** (first + round((log10(value) - first) * per_decade) / per_decade),
+        min=first,
         max=log10(high),
         step=1 / per_decade,
         description=label,

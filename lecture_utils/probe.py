@@ -1,5 +1,6 @@
 """What happens inside a net while it trains: activations, gradients, dead units, step sizes."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -144,10 +145,15 @@ class Probe:
 
     def _repr_html_(self) -> str:
         heads = ["layer", "output", "mean", "std", "zeros", "dead units", "gradient", "update"]
+
+        def measured(value: float) -> str:
+            return "–" if math.isnan(value) else f"{value:.1e}"
+
         rows = "".join(
             f"<tr><td>{r.name} ({r.kind})</td><td>{'×'.join(map(str, r.shape))}</td>"
             f"<td>{r.mean:.3f}</td><td>{r.std:.3f}</td><td>{r.zeros:.0%}</td>"
-            f"<td>{r.dead:.0%}</td><td>{r.gradient:.1e}</td><td>{r.update_ratio:.1e}</td></tr>"
+            f"<td>{r.dead:.0%}</td><td>{measured(r.gradient)}</td>"
+            f"<td>{measured(r.update_ratio)}</td></tr>"
             for r in self.records()
         )
         head = "".join(f"<th>{h}</th>" for h in heads)

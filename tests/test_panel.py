@@ -75,6 +75,8 @@ def test_sliders_keep_their_numbers():
     assert isinstance(whole.value, int)
     powers = log_slider(1e-4, 10, 1e-2)
     assert (powers.min, powers.max, powers.value) == (-4, 1, 1e-2)
+    between = log_slider(1e-4, 10, 3e-3).value
+    assert between == pytest.approx(10**-2.5), "the step nearest to 0.003, as the page shows it"
 
 
 def test_other_controls():
