@@ -170,12 +170,13 @@ class LiveFigure(anywidget.AnyWidget):
 
     def _draw_still(self) -> None:
         self._background = None
-        self.canvas.draw()
         if not self._settled:
             # Fixed from here on: a longer tick label must not move the axes.
+            if (engine := self.figure.get_layout_engine()) is not None:
+                engine.execute(self.figure)
             self.figure.set_layout_engine("none")
             self._settled = True
-            self.canvas.draw()
+        self.canvas.draw()
         self._background = self.canvas.copy_from_bbox(self.figure.bbox)
         self._set_hot()
 
