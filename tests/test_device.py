@@ -9,14 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch._lazy.ts_backend
+from second_device import LAZY
 from torch import nn
 
 from lecture_utils import device
 from lecture_utils.training import Run, RunControls, batch, fit
 
-torch._lazy.ts_backend.init()  # a second device everywhere: it computes, on the CPU, when asked
-LAZY = "lazy"
 OTHERS = [LAZY, *(d.name for d in device.devices() if d.available and d.name != "cpu")]
 
 

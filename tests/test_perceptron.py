@@ -11,10 +11,10 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-import torch._lazy.ts_backend
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from panels import sweep, sweep_all
+from second_device import LAZY
 
 from lecture_utils import data, device, panel
 from lecture_utils.demos import perceptron as demos
@@ -641,8 +641,7 @@ def test_training_panel_follows_the_device(
     lesson: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On torch's lazy tensors, a second device that there is everywhere."""
-    torch._lazy.ts_backend.init()
-    monkeypatch.setattr(device, "_extra", ["lazy"])
+    monkeypatch.setattr(device, "_extra", [LAZY])
     monkeypatch.setattr(device, "_followers", [])
     monkeypatch.setattr(device, "_current", torch.device("cpu"))
     monkeypatch.setattr(torch.__future__, "_swap_module_params_on_conversion", True)
@@ -662,13 +661,13 @@ def test_training_panel_follows_the_device(
     run.advance(3)
     shown.refresh()
     before = shown.message
-    device.use("lazy")
+    device.use(LAZY)
     shown.refresh()
-    assert next(net.parameters()).device.type == "lazy"
+    assert next(net.parameters()).device.type == LAZY
     assert shown.message == before
     shown.set(seed=4)  # the new weights come from the CPU
     run.advance(2)
     shown.refresh()
-    assert next(net.parameters()).device.type == "lazy" and "Step 2" in shown.message
+    assert next(net.parameters()).device.type == LAZY and "Step 2" in shown.message
     device.use("cpu")
     assert shown.error is None

@@ -137,3 +137,15 @@ def frames(panel: Locator) -> int:
 def pixels(panel: Locator) -> str:
     """The picture in a panel's canvas as a data address: equal strings are equal pictures."""
     return panel.locator(".lecture-figure canvas").first.evaluate("c => c.toDataURL()")
+
+
+def settle(panel: Locator) -> None:
+    """Wait until a panel's figure is at rest.
+
+    A slider keeps its newest value back while the kernel works on the one before. A button
+    pressed in that moment overtakes it.
+    """
+    still, count = 0, frames(panel)
+    while still < 3:
+        panel.page.wait_for_timeout(150)
+        still, count = (still + 1 if frames(panel) == count else 0), frames(panel)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from lab import Notebook, browser_page, frames, lab_server, pixels
+from lab import Notebook, browser_page, frames, lab_server, pixels, settle
 from playwright.sync_api import Locator, expect
 
 pytestmark = pytest.mark.browser
@@ -100,12 +100,14 @@ def test_slider_by_mouse_and_keyboard(notebook: Notebook) -> None:
     for _ in range(4):
         notebook.page.keyboard.press("ArrowLeft")
     until(panel, lambda: abs(value(panel, "w1") - (before - 0.2)) < 1e-6)
+    settle(panel)
 
 
 def test_line_moves_and_turns_under_the_mouse(notebook: Notebook) -> None:
     panel = notebook.panel("One perceptron, one line")
     press(panel, "OR")
     expect(message(panel)).to_contain_text("It computes OR")
+    settle(panel)
     old = pixels(panel)
     drag(panel, GATES, in_gates(0.25, 0.25), in_gates(0.75, 0.75))
     expect(message(panel)).to_contain_text("It computes AND")
