@@ -47,7 +47,7 @@ def broken_links(text: str, folder: Path) -> list[str]:
 
 def strays(text: str) -> list[str]:
     """Traces of one machine in a text: absolute paths of a home or scratch folder."""
-    return re.findall(r"(?:/home/|/Users/|/root/|/tmp/|/work/|[A-Z]:\\\\?Users)\S*", text)
+    return re.findall(r"(?:/home/|/Users/|/root/|/tmp/|[A-Z]:\\\\?Users)\S*", text)
 
 
 def fetches(source: str) -> list[str]:
