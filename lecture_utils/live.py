@@ -31,6 +31,8 @@ from . import style
 
 STATIC = Path(__file__).parent / "static"
 DPI = 96
+GROUP = 4
+"""Droppable frames to one answer of the page: each answer makes JupyterLab show a busy kernel."""
 _RENDER = threading.RLock()  # Matplotlib shares font and mathtext state between figures
 # Artists take their style when they are made, by the reader's own ax.plot: set it for all.
 mpl.rcParams.update(style.RC)
@@ -117,7 +119,8 @@ class LiveFigure(anywidget.AnyWidget):
         self._settled = False  # the layout is fixed
         self._ratio = 1.0
         self._connected = False
-        self._unseen = 0  # frames sent with a request to answer, not yet answered
+        self._owed = False  # the page has been asked for an answer and has not given it
+        self._since = GROUP  # droppable frames sent since it was asked
         self._handlers: list[tuple[str, Axes, Callable[..., Any]]] = []
         self._grabbed: tuple[str, Axes, Callable[..., Any]] | None = None
         self.figure = Figure(figsize=(width / DPI, height / DPI), layout="constrained")
@@ -188,10 +191,10 @@ class LiveFigure(anywidget.AnyWidget):
         """Draw and show the present state. False if the frame was dropped.
 
         A ``droppable`` frame (of a running training, say) is not drawn while the page still owes
-        an answer for the last two: a slow page skips frames instead of playing old ones.
+        an answer for the last group: a slow page skips frames instead of playing old ones.
         """
         with self.lock:
-            if droppable and self._connected and self._unseen >= 2:
+            if droppable and self._connected and self._owed and self._since >= GROUP:
                 return False
             if self.comm is None:  # closed, or no notebook at all
                 return False
@@ -200,7 +203,10 @@ class LiveFigure(anywidget.AnyWidget):
                 # The page may be busy building the view: only a trait is sure to reach it.
                 self._show_first(pixels)
                 return True
-            self._send_frame(pixels, droppable)
+            ask = droppable and not self._owed and self._since >= GROUP
+            if droppable:
+                self._owed, self._since = self._owed or ask, 1 if ask else self._since + 1
+            self._send_frame(pixels, ask)
             return True
 
     def say(self, caption: str, alt: str = "") -> None:
@@ -254,8 +260,6 @@ class LiveFigure(anywidget.AnyWidget):
         place, buffers = pack(self._last, pixels)
         if buffers:
             self._last = pixels.copy()
-        if answer:
-            self._unseen += 1
         message = {"type": "frame", "answer": answer, **self._words(), **place}
         self.send(message, buffers)
 
@@ -339,7 +343,7 @@ class LiveFigure(anywidget.AnyWidget):
         kind = message.get("type")
         if kind == "hello":
             with self.lock:
-                self._connected, self._unseen = True, 0
+                self._connected, self._owed, self._since = True, False, GROUP
                 ratio = min(max(float(message["ratio"]), 1.0), 2.0)
                 if ratio != self._ratio:
                     self._ratio = ratio
@@ -348,7 +352,7 @@ class LiveFigure(anywidget.AnyWidget):
                 self._last = None  # a new view starts from nothing
                 self._send_frame(picture)
         elif kind == "drawn":
-            self._unseen = max(0, self._unseen - 1)
+            self._owed = False
         elif kind == "pointer":
             try:
                 self.pointer(

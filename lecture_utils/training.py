@@ -22,8 +22,10 @@ from . import device, style
 from .live import LiveFigure
 from .panel import button, describe, stylesheet
 
-FRAME_SHARE = 0.04
-"""Share of the time that live curves may take in ``fit``."""
+FRAME_SHARE = 0.03
+"""Share of the time that live curves may take in ``fit``, in the kernel."""
+FIT_FRAMES_PER_SECOND = 4
+"""Pictures a second of ``fit``, at most: the browser that shows them works on the same machine."""
 FRAMES_PER_SECOND = 15
 """Pictures a second of a background run, at most."""
 
@@ -601,7 +603,7 @@ def _fit_loop(run: Run, scores: list[str], live: bool, per_epoch: int) -> None:
         while not run.finished:
             run.turn()
             now = time.perf_counter()
-            due = now - last > 1 / FRAMES_PER_SECOND
+            due = now - last > 1 / FIT_FRAMES_PER_SECOND
             if live and due and spent + cost < FRAME_SHARE * (now - began):
                 tell()
                 last = time.perf_counter()

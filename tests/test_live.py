@@ -360,10 +360,10 @@ def test_droppable_frames_wait_for_the_page():
     page = Page(fig)
     page.hello()
     sent = []
-    for k in range(5):
+    for k in range(6):
         line.set_ydata([0, k])
         sent.append(fig.refresh(droppable=True))
-    assert sent == [True, True, False, False, False]
+    assert sent == [True, True, True, True, False, False]
     line.set_ydata([0, 6])
     assert fig.refresh(), "a frame that must come is never dropped"
     assert np.array_equal(page.picture, fig.render())
@@ -372,18 +372,23 @@ def test_droppable_frames_wait_for_the_page():
     line.set_ydata([0, 7])
     assert fig.refresh(droppable=True)
     assert np.array_equal(page.picture, fig.render())
-    assert not fig.refresh(droppable=True)
+    assert [fig.refresh(droppable=True) for _ in range(5)] == [True, True, True, False, False]
     page.hello()  # reloaded: the old page's answers will never come
     assert fig.refresh(droppable=True)
 
 
-def test_only_droppable_frames_ask_for_an_answer():
+def test_one_droppable_frame_of_a_group_asks_for_an_answer():
     fig, _, line = moving_line()
     page = Page(fig)
     page.hello()
     fig.refresh()
-    fig.refresh(droppable=True)
-    assert [frame["answer"] for frame in page.frames] == [False, False, True]
+    for _ in range(9):
+        assert fig.refresh(droppable=True)
+        if page.frames[-1]["answer"]:
+            page.drawn()
+    asked = [frame["answer"] for frame in page.frames[2:]]
+    assert asked == [True, False, False, False, True, False, False, False, True]
+    assert [frame["answer"] for frame in page.frames[:2]] == [False, False]
 
 
 def test_a_closed_figure_draws_no_more():

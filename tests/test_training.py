@@ -490,7 +490,7 @@ def test_a_panel_follows_its_run_and_shows_the_end():
     problem = Problem(steps=200)
     made = run_panel(problem)
     made.figure._receive(None, {"type": "hello", "ratio": 1}, [])
-    made.figure._unseen = 2  # a page that never answers: droppable frames are dropped
+    made.figure._owed = True  # a page that never answers: droppable frames are dropped
     problem.run.play()
     finish(problem.run)
     assert made.positions == sorted(made.positions)
@@ -749,7 +749,7 @@ def test_the_curves_of_fit_end_on_the_last_state(monkeypatch):
         def __init__(self, *args, **options):
             super().__init__(*args, **options)
             self.figure._receive(None, {"type": "hello", "ratio": 1}, [])
-            self.figure._unseen = 2  # a page that never answers
+            self.figure._owed = True  # a page that never answers
             kept.append(self)
 
     monkeypatch.setattr(training, "Curves", Recorded)
