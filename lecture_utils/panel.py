@@ -121,7 +121,8 @@ class Player(widgets.VBox):
     """A position ``value`` in 0..``max`` with play, pause, step and a slider to scrub.
 
     Playing counts in the kernel, one step when the picture of the last one is done, so a slow
-    figure plays slowly and never shows old frames late.
+    figure plays slowly and never shows old frames late. It pauses when anything else moves it:
+    a preset, say, or a hand on the slider.
     """
 
     value = traitlets.Int(0)
@@ -146,6 +147,11 @@ class Player(widgets.VBox):
         self.add_class("lecture-wide")
         traitlets.link((self, "max"), (self.slider, "max"))
         traitlets.link((self, "value"), (self.slider, "value"))
+        self.observe(self._moved, "value")
+
+    def _moved(self, change: Any) -> None:
+        if self.playing and change["new"] != change["old"] + 1:
+            self.pause()
 
     @traitlets.validate("value")
     def _inside(self, proposal: Any) -> int:

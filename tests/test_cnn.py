@@ -20,7 +20,8 @@ import lecture_utils as lu
 from lecture_utils import panel as panel_module
 from lecture_utils.data import as_mnist, rasterize
 from lecture_utils.demos import cnn, cnn_digits, cnn_speed
-from lecture_utils.demos.cnn_parts import UNREAD, Cells, NumberGrid, output_size, tile_box, tiles
+from lecture_utils.demos.cnn import UNREAD, output_size
+from lecture_utils.draw import Cells, tile_box, tiles
 
 NOTEBOOK = nbformat.read(Path(__file__).parents[1] / "notebooks/04_cnn.ipynb", as_version=4)
 CELLS = {cell.id: cell.source for cell in NOTEBOOK.cells}
@@ -319,17 +320,6 @@ def test_a_wrong_conv2d_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         raise IndexError("window outside")
 
     assert "window outside" in cnn.convolution(broken).shown
-
-
-def test_number_grid_follows_its_fields_and_its_value() -> None:
-    grid = NumberGrid(cnn.SHARPEN, "kernel")
-    seen = []
-    grid.observe(lambda change: seen.append(change["new"]), "value")
-    grid.fields[1][2].value = 7
-    assert grid.value[1] == (-1, 5, 7) and len(seen) == 1
-    grid.value = cnn.BLUR
-    assert [[f.value for f in row] for row in grid.fields] == [[1] * 3] * 3
-    assert len(seen) == 2
 
 
 # ---- the photograph

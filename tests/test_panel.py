@@ -360,6 +360,17 @@ def test_a_player_pauses_and_goes_on_from_where_it_was_scrubbed():
     assert player.play_button.description == "Play"
 
 
+def test_a_player_pauses_when_something_else_moves_it():
+    panel = line_panel(height=Player(max=10_000, rate=200))
+    player = panel.controls["height"]
+    for move in (lambda: panel.set(height=7000), panel.reset, lambda: player.set_trait("value", 3)):
+        player.play()
+        assert wait_for(lambda: 0 < player.value < 9000)
+        move()
+        assert not player.playing
+        assert player.play_button.description == "Play"
+
+
 def test_a_player_s_error_is_shown_and_it_plays_on(monkeypatch):
     monkeypatch.setattr(panels, "strict", False)
     panel = line_panel(lambda height: f"{6 / (height - 3):.0f}", height=Player(max=6, rate=200))

@@ -19,7 +19,8 @@ from second_device import LAZY
 from lecture_utils import data, device, panel
 from lecture_utils.demos import perceptron as demos
 from lecture_utils.demos.perceptron_learning import widest_margin
-from lecture_utils.demos.perceptron_parts import ends, lattice, number, signed_sum, vector
+from lecture_utils.demos.perceptron_parts import ends
+from lecture_utils.draw import lattice
 from lecture_utils.panel import Panel
 from lecture_utils.training import Run
 
@@ -110,13 +111,6 @@ def test_xor_from_three_perceptrons_and_from_a_product(lesson: SimpleNamespace) 
 
 
 # ---- words and geometry
-
-
-def test_numbers_in_sentences() -> None:
-    assert signed_sum((2, "·x"), (-0.5, "·y"), (1, "")) == "2·x − 0.5·y + 1"
-    assert signed_sum((-1, "·x"), (0, "")) == "−1·x + 0"
-    assert vector([1, -0.5, -0.0]) == "(1.00, −0.50, 0.00)"
-    assert number(-1.25) == "−1.25"
 
 
 @given(*[st.floats(-3, 3) for _ in range(3)])

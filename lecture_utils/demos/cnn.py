@@ -11,20 +11,10 @@ from torch import Tensor
 
 from .. import style
 from ..data import Digits
+from ..draw import Cells, NumberGrid, number, paint
 from ..live import LiveFigure
-from ..panel import Panel, choice, slider, toggle
+from ..panel import Panel, Player, choice, slider, toggle
 from .cnn_digits import ball, confusion, draw_digit, inside
-from .cnn_parts import (
-    UNREAD,
-    WINDOW,
-    Cells,
-    NumberGrid,
-    never_read,
-    number,
-    output_size,
-    paint,
-    stepper,
-)
 from .cnn_speed import speed
 
 __all__ = [
@@ -38,6 +28,9 @@ __all__ = [
     "pooling",
     "speed",
 ]
+
+WINDOW, UNREAD = to_rgba("#fdebcf"), to_rgba("#f6c8cc")
+"""Colours of the cells a window reads, and of those no window reads."""
 
 DECK_IMAGE = (
     (60, 113, 56, 139, 85),
@@ -54,6 +47,22 @@ BLUR = ((1, 1, 1), (1, 1, 1), (1, 1, 1))
 EDGES_X = ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1))  # Sobel: reacts to vertical edges
 EDGES_Y = ((-1, -2, -1), (0, 0, 0), (1, 2, 1))
 EMBOSS = ((-2, -1, 0), (-1, 1, 1), (0, 1, 2))
+
+
+# ---- geometry of windows
+
+
+def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    """Windows that fit along one side; 0 or less: none does."""
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def never_read(side: int, count: int, size: int, stride: int, dilation: int = 1) -> np.ndarray:
+    """Which cells (side, side) none of count x count windows reads."""
+    starts = stride * np.arange(count)[:, None]
+    read = np.zeros(side, bool)
+    read[(starts + dilation * np.arange(size)).ravel()] = True
+    return ~np.outer(read, read)
 
 
 # ---- images
@@ -147,7 +156,7 @@ def convolution(conv2d: Callable[..., Tensor]) -> Panel:
     )
     figure.live(window, here, nothing)
 
-    position = stepper(side * side - 1)
+    position = Player(side * side - 1, label="position", rate=3)
     stride = slider(1, 4, 1, 1, "stride")
     padding = slider(0, 2, 1, 1, "padding")
     dilation = slider(1, 4, 1, 1, "dilation")
@@ -431,7 +440,7 @@ def pooling(pool2d: Callable[..., Tensor]) -> Panel:
     here = right.add_patch(Rectangle((0, 0), 1, 1, fill=False, ec=style.PREDICTION, lw=4))
     figure.live(window, here)
 
-    position = stepper(3, 3, rate=2)
+    position = Player(3, 3, label="position", rate=2)
     size_control = slider(1, 4, 1, 2, "size")
     stride_control = slider(1, 4, 1, 2, "stride")
 

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from .. import style
 from ..data import Digits, as_mnist, moving_ball, rasterize
+from ..draw import Cells, number, tile_box, tiles
 from ..live import LiveFigure
 from ..panel import Panel, Player, choice, slider, toggle
 from ..probe import Probe
 from ..training import Run
-from .cnn_parts import Cells, number, tile_box, tiles
 
 NOTHING = np.zeros((1, 1))
 

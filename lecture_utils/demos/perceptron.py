@@ -12,23 +12,11 @@ from matplotlib.patches import Patch
 from torch import Tensor
 
 from .. import style
+from ..draw import arrow_in, lattice, number, place, point_arrow, rgba, signed_sum, vector
 from ..live import LiveFigure
 from ..panel import Panel, choice, slider
 from .perceptron_learning import digits, learning
-from .perceptron_parts import (
-    Plane,
-    Predict,
-    answers,
-    arrow_in,
-    ends,
-    lattice,
-    number,
-    place,
-    point_arrow,
-    rgba,
-    signed_sum,
-    vector,
-)
+from .perceptron_parts import Plane, Predict, answers, ends
 from .perceptron_xor import final_losses, morph, xor_training
 
 __all__ = [

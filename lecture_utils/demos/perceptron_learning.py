@@ -9,19 +9,10 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from .. import style
+from ..draw import arrow_in, number, place, point_arrow, vector
 from ..live import LiveFigure
 from ..panel import Panel, Player, choice, slider
-from .perceptron_parts import (
-    Plane,
-    Predict,
-    answers,
-    arrow_in,
-    ends,
-    number,
-    place,
-    point_arrow,
-    vector,
-)
+from .perceptron_parts import Plane, Predict, answers, ends
 
 
 def widest_margin(x: Tensor, y: Tensor, steps: int = 20_000) -> tuple[float, float]:

@@ -1,17 +1,16 @@
-"""What the panels of 01_perceptron share: geometry, a decision plane, arrows, words."""
+"""What the panels of 01_perceptron share: a decision plane and its geometry."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba
-from matplotlib.patches import FancyArrowPatch
 from torch import Tensor
 
 from .. import style
-from ..live import DPI, LiveFigure
+from ..draw import lattice
+from ..live import LiveFigure
 
 Predict = Callable[[Tensor, Tensor, Any], Tensor]
 """``predict(x, w, b)``: rows x (N, d), weights w (d,), bias b -> 0 or 1 a row, (N,)."""
@@ -50,24 +49,6 @@ def ends(w: Any, b: float, low: float, high: float) -> np.ndarray | None:
         near, far = sorted([(low - f) / d, (high - f) / d])
         first, last = max(first, near), min(last, far)
     return None if first >= last else foot + np.outer([first, last], along)
-
-
-def lattice(low: float, high: float, count: int) -> Tensor:
-    """The (count², 2) points of a square grid, row by row from the bottom left."""
-    line = torch.linspace(low, high, count)
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    return torch.stack([x.ravel(), y.ravel()], dim=1)
-
-
-def place(fig: LiveFigure, places: Mapping[Axes, tuple[float, float, float, float]]) -> None:
-    """Put axes at (left, bottom, width, height) in CSS pixels, counted from the bottom left.
-
-    The automatic layout leaves squares beside each other too little room, or none.
-    """
-    width, height = fig.figure.get_size_inches() * DPI
-    fig.figure.set_layout_engine("none")
-    for ax, (x, y, w, h) in places.items():
-        ax.set_position((x / width, y / height, w / width, h / height))
 
 
 class Plane:
@@ -114,50 +95,3 @@ class Plane:
         for value, points in enumerate(self.points):
             points.set_data(*x[labels == value].T)
         self.rings.set_data(*x[np.asarray(wrong, bool)].T)
-
-
-def arrow_in(
-    ax: Axes, colour: str, dashed: bool = False, zorder: float = 4, head: float = 18
-) -> FancyArrowPatch:
-    """An arrow of ``ax`` for ``point_arrow``; ``head`` is its size in points."""
-    arrow = FancyArrowPatch(
-        (0, 0),
-        (1, 1),
-        arrowstyle="-|>",
-        mutation_scale=head,
-        lw=3.5,
-        color=colour,
-        linestyle=(0, (3, 1.5)) if dashed else "-",
-        shrinkA=0,
-        shrinkB=0,
-        zorder=zorder,
-    )
-    return ax.add_patch(arrow)
-
-
-def point_arrow(arrow: FancyArrowPatch, start: Any, end: Any) -> None:
-    """Draw ``arrow`` from ``start`` to ``end``, both (2,); one of length 0 is hidden."""
-    start, end = np.asarray(start, float), np.asarray(end, float)
-    arrow.set_visible(float(np.hypot(*(end - start))) > 1e-9)
-    arrow.set_positions(tuple(start), tuple(end))
-
-
-def vector(v: Any) -> str:
-    """(1.00, −0.50) of [1, -0.5]."""
-    return "(" + ", ".join(f"{float(x) + 0:.2f}" for x in v).replace("-", "−") + ")"
-
-
-def number(v: float) -> str:
-    """A number in a sentence, with a minus sign as long as a plus."""
-    return f"{v + 0:.4g}".replace("-", "−")
-
-
-def signed_sum(*terms: tuple[float, str]) -> str:
-    """2·x − 0.5·y + 1 of (2, "·x"), (-0.5, "·y"), (1, "")."""
-    words = "".join(f" {'−' if v < 0 else '+'} {abs(v):g}{name}" for v, name in terms)
-    return ("−" if terms[0][0] < 0 else "") + words[3:]
-
-
-def rgba(*colours: str) -> list[np.ndarray]:
-    """Colours by name as arrays (4,)."""
-    return [np.array(to_rgba(c)) for c in colours]

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from .. import style
+from ..draw import lattice, number, vector
 from ..live import LiveFigure
 from ..panel import Panel, choice, slider
 from ..training import Run
 from .perceptron_learning import widest_margin
-from .perceptron_parts import Predict, answers, ends, lattice, number, vector
+from .perceptron_parts import Predict, answers, ends
 
 
 def morph(

@@ -1,4 +1,8 @@
-"""Parts that the panels of 04_cnn share: a table to type in, a table drawn, image tiles."""
+"""What the panels of several sections draw with: tables, tiles, arrows, edges, words.
+
+A Matplotlib text takes about 0.1 ms a letter in every frame; what holds many of them is composed
+into one picture here.
+"""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -6,22 +10,108 @@ from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
+import torch
 import traitlets
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
 from matplotlib.font_manager import FontProperties
+from matplotlib.patches import FancyArrowPatch
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
+from torch import Tensor
 
-from .. import style
-from ..live import LiveFigure
-from ..panel import Player
+from . import style
+from .live import DPI, LiveFigure
 
-WINDOW, UNREAD = to_rgba("#fdebcf"), to_rgba("#f6c8cc")
-"""Colours of the cells a window reads, and of those no window reads."""
 LINE = to_rgba("#8c959f")
+"""Lines of a table."""
+
+
+def place(fig: LiveFigure, places: Mapping[Axes, tuple[float, float, float, float]]) -> None:
+    """Put axes at (left, bottom, width, height) in CSS pixels, counted from the bottom left.
+
+    The automatic layout leaves squares beside each other too little room, or none.
+    """
+    width, height = fig.figure.get_size_inches() * DPI
+    fig.figure.set_layout_engine("none")
+    for ax, (x, y, w, h) in places.items():
+        ax.set_position((x / width, y / height, w / width, h / height))
+
+
+def lattice(low: float, high: float, count: int) -> Tensor:
+    """The (count², 2) points of a square grid, row by row from the bottom left."""
+    line = torch.linspace(low, high, count)
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    return torch.stack([x.ravel(), y.ravel()], dim=1)
+
+
+def arrow_in(
+    ax: Axes, colour: str, dashed: bool = False, zorder: float = 4, head: float = 18
+) -> FancyArrowPatch:
+    """An arrow of ``ax`` for ``point_arrow``; ``head`` is its size in points."""
+    arrow = FancyArrowPatch(
+        (0, 0),
+        (1, 1),
+        arrowstyle="-|>",
+        mutation_scale=head,
+        lw=3.5,
+        color=colour,
+        linestyle=(0, (3, 1.5)) if dashed else "-",
+        shrinkA=0,
+        shrinkB=0,
+        zorder=zorder,
+    )
+    return ax.add_patch(arrow)
+
+
+def point_arrow(arrow: FancyArrowPatch, start: Any, end: Any) -> None:
+    """Draw ``arrow`` from ``start`` to ``end``, both (2,); one of length 0 is hidden."""
+    start, end = np.asarray(start, float), np.asarray(end, float)
+    arrow.set_visible(float(np.hypot(*(end - start))) > 1e-9)
+    arrow.set_positions(tuple(start), tuple(end))
+
+
+class Edges:
+    """Weights drawn as lines between layers of units: colour is the sign, width the size.
+
+    ``places`` holds one array (units, 2) a layer, in data coordinates of ``ax``.
+    """
+
+    def __init__(
+        self, fig: LiveFigure, ax: Axes, places: Sequence[Any], widest: float = 7, zorder: float = 1
+    ) -> None:
+        self.widest = widest
+        self.lines = LineCollection([], zorder=zorder, capstyle="round")
+        ax.add_collection(self.lines, autolim=False)
+        fig.live(self.lines)
+        self.move(places)
+
+    def move(self, places: Sequence[Any]) -> None:
+        """Join other places. Line k of two layers of m and n units joins k % m to k // m."""
+        places = [np.asarray(layer, float).reshape(-1, 2) for layer in places]
+        segments = [
+            np.stack([np.tile(left, (len(right), 1)), np.repeat(right, len(left), axis=0)], axis=1)
+            for left, right in zip(places[:-1], places[1:], strict=True)
+        ]
+        self.segments = np.concatenate(segments) if segments else np.empty((0, 2, 2))
+        self.lines.set_segments(self.segments)
+
+    def show(self, weights: Sequence[Any], top: float | None = None) -> None:
+        """Weights (units, inputs) of each layer, as ``nn.Linear`` keeps them.
+
+        ``top`` is the size drawn widest and in full colour; the largest weight if not given.
+        """
+        flat = [torch.as_tensor(w).detach().float().cpu().ravel() for w in weights]
+        values = torch.cat(flat).numpy() if flat else np.empty(0)
+        if len(values) != len(self.segments):
+            raise ValueError(f"{len(values)} weights for {len(self.segments)} lines")
+        top = max(top or float(np.abs(values).max(initial=0)), 1e-9)
+        size = np.clip(np.abs(values) / top, 0, 1)
+        self.lines.set_color(style.SIGNED(0.5 + 0.5 * np.clip(values / top, -1, 1)))
+        self.lines.set_linewidths(0.4 + self.widest * size)
 
 
 class NumberGrid(widgets.HBox):
@@ -169,36 +259,6 @@ def paint(shape: tuple[int, int], colour: str, alpha: float = 1.0) -> np.ndarray
     return np.broadcast_to(rgba, (*shape, 4)).copy()
 
 
-def number(value: float) -> str:
-    """A number as short as it can be written, with a true minus sign."""
-    return f"{value:.4g}".replace("-", "−")
-
-
-def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
-    """Windows that fit along one side; 0 or less: none does."""
-    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-
-
-def stepper(last: int, value: int = 0, rate: float = 3) -> Player:
-    """A ``Player`` over positions that stops when anything else moves it: a preset, say."""
-    player = Player(last, value, label="position", rate=rate)
-
-    def moved(change: Any) -> None:
-        if player.playing and change["new"] != change["old"] + 1:
-            player.pause()
-
-    player.observe(moved, "value")
-    return player
-
-
-def never_read(side: int, count: int, size: int, stride: int, dilation: int = 1) -> np.ndarray:
-    """Which cells (side, side) none of count x count windows reads."""
-    starts = stride * np.arange(count)[:, None]
-    read = np.zeros(side, bool)
-    read[(starts + dilation * np.arange(size)).ravel()] = True
-    return ~np.outer(read, read)
-
-
 def tiles(images: np.ndarray, columns: int, gap: int = 1) -> np.ma.MaskedArray:
     """Images (N, H, W) side by side, ``columns`` a row, with masked gaps between them."""
     n, height, width = images.shape
@@ -226,3 +286,24 @@ def tile_box(
         width / whole_x,
         height / whole_y,
     )
+
+
+def vector(v: Any) -> str:
+    """(1.00, −0.50) of [1, -0.5]."""
+    return "(" + ", ".join(f"{float(x) + 0:.2f}" for x in v).replace("-", "−") + ")"
+
+
+def number(value: float) -> str:
+    """A number in four digits at most, with a minus sign as long as a plus."""
+    return f"{value + 0:.4g}".replace("-", "−")
+
+
+def signed_sum(*terms: tuple[float, str]) -> str:
+    """2·x − 0.5·y + 1 of (2, "·x"), (-0.5, "·y"), (1, "")."""
+    words = "".join(f" {'−' if v < 0 else '+'} {abs(v):g}{name}" for v, name in terms)
+    return ("−" if terms[0][0] < 0 else "") + words[3:]
+
+
+def rgba(*colours: str) -> list[np.ndarray]:
+    """Colours by name as arrays (4,)."""
+    return [np.array(to_rgba(c)) for c in colours]
