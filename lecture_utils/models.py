@@ -95,3 +95,16 @@ class BallConvPool(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         return self.head(self.features(frames))
+
+
+class Recurrent(nn.Module):
+    """An RNN (tanh) or LSTM that answers at every step: (N, T, inputs) -> (N, T, outputs)."""
+
+    def __init__(self, kind: str, inputs: int, hidden_size: int, outputs: int) -> None:
+        super().__init__()
+        self.cell = {"RNN": nn.RNN, "LSTM": nn.LSTM}[kind](inputs, hidden_size, batch_first=True)
+        self.output = nn.Linear(hidden_size, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        states, _ = self.cell(x)
+        return self.output(states)
