@@ -84,7 +84,7 @@ def test_a_table_is_drawn_in_its_boxes() -> None:
     boxes = paint((2, 3), style.PAPER)
     boxes[1, 2] = to_rgba(style.RED)
     cells.show([["", "", ""], ["", "", ""]], boxes)
-    empty = fig.render()[..., :3]
+    empty = fig.render()[..., :3].copy()
     red = (empty == (255 * np.array(to_rgba(style.RED)[:3])).round()).all(axis=-1)
     rows, columns = np.nonzero(red)
     assert rows.min() >= empty.shape[0] // 2 and columns.min() > empty.shape[1] / 2

@@ -6,14 +6,16 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import nbformat
 from playwright.sync_api import Locator, Page, sync_playwright
 
 from lecture_utils import cli
 
+ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -127,6 +129,87 @@ class Notebook:
         found = self.page.locator(".lecture-panel", has=self.page.get_by_text(title, exact=True))
         found.last.scroll_into_view_if_needed()
         return found.last
+
+
+@contextmanager
+def opened(
+    folder: Path,
+    stem: str,
+    edit: Callable[[nbformat.NotebookNode], None] = lambda notebook: None,
+    timeout: float = 240,
+) -> Iterator[Notebook]:
+    """The lecture part of a notebook, without its homework, run in a JupyterLab of its own.
+
+    ``edit`` may change the notebook first: fewer epochs, say. Fails on an error of the page.
+    """
+    lecture = nbformat.read(ROOT / "notebooks" / f"{stem}.ipynb", as_version=4)
+    ids = [cell.id for cell in lecture.cells]
+    if "homework" in ids:
+        lecture.cells = lecture.cells[: ids.index("homework")]
+    edit(lecture)
+    nbformat.write(lecture, folder / f"{stem}.ipynb")
+    with lab_server(folder, folder / "own") as (base, token), browser_page() as page:
+        notebook = Notebook(page, base, token, f"{stem}.ipynb")
+        notebook.run_all(timeout)
+        page.wait_for_timeout(1000)  # until the last panels have their place
+        yield notebook
+        assert notebook.errors == []
+
+
+def message(panel: Locator) -> Locator:
+    """The sentence under a panel's figure."""
+    return panel.locator(".lecture-figure .lecture-message")
+
+
+def press(panel: Locator, name: str) -> None:
+    """Press a button by its words."""
+    panel.get_by_role("button", name=name, exact=True).click()
+
+
+def row(panel: Locator, label: str) -> Locator:
+    """A slider with its label and number."""
+    return panel.locator(".widget-slider", has=panel.page.get_by_text(label, exact=True))
+
+
+def value(panel: Locator, label: str) -> float:
+    """The number beside a slider."""
+    return float(row(panel, label).locator(".widget-readout").inner_text().replace("−", "-"))
+
+
+def until(panel: Locator, condition: Callable[[], bool]) -> None:
+    """Wait for what the kernel will answer."""
+    for _ in range(1200):
+        if condition():
+            return
+        panel.page.wait_for_timeout(50)
+    raise AssertionError(f"it never came; the panel says: {message(panel).inner_text()}")
+
+
+def within(box: tuple[float, ...], x: float, y: float) -> tuple[float, float]:
+    """A place in placed axes, (0, 0) lower left, (1, 1) upper right, as a place for ``spot``.
+
+    ``box``: left, bottom, width, height as given to ``draw.place``; then the figure's own size.
+    """
+    left, bottom, width, height, whole, high = box
+    return (left + x * width) / whole, 1 - (bottom + y * height) / high
+
+
+def spot(panel: Locator, x: float, y: float) -> tuple[float, float]:
+    """Page coordinates of a place in the figure: (0, 0) upper left, (1, 1) lower right."""
+    canvas = panel.locator(".lecture-figure canvas").first
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+
+def drag(panel: Locator, *places: tuple[float, float], steps: int = 5) -> None:
+    """Press at the first place of the figure, move over the others, let go."""
+    mouse = panel.page.mouse
+    mouse.move(*spot(panel, *places[0]))
+    mouse.down()
+    for place in places[1:]:
+        mouse.move(*spot(panel, *place), steps=steps)
+    mouse.up()
 
 
 def frames(panel: Locator) -> int:

@@ -1,74 +1,26 @@
 """04_cnn in a real JupyterLab and a real browser: mouse, keyboard, pen, training, device."""
 
 import math
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import nbformat
 import pytest
-from lab import Notebook, browser_page, frames, lab_server, pixels
-from playwright.sync_api import Locator, expect
+from lab import Notebook, drag, frames, message, opened, pixels, press, spot, until, value
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
-ROOT = Path(__file__).resolve().parents[2]
+
+
+def shorter(lecture: nbformat.NotebookNode) -> None:
+    (fit,) = (cell for cell in lecture.cells if cell.id == "fit")
+    assert "epochs=6" in fit.source
+    fit.source = fit.source.replace("epochs=6", "epochs=2")
 
 
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
-    """The lecture part, as in class, with a shorter training."""
-    folder = tmp_path_factory.mktemp("lab")
-    lecture = nbformat.read(ROOT / "notebooks" / "04_cnn.ipynb", as_version=4)
-    ids = [cell.id for cell in lecture.cells]
-    lecture.cells = lecture.cells[: ids.index("homework")]
-    fit = lecture.cells[ids.index("fit")]
-    assert "epochs=6" in fit.source
-    fit.source = fit.source.replace("epochs=6", "epochs=2")
-    nbformat.write(lecture, folder / "04_cnn.ipynb")
-    with lab_server(folder, folder / "own") as (base, token), browser_page() as page:
-        opened = Notebook(page, base, token, "04_cnn.ipynb")
-        opened.run_all(600)
-        page.wait_for_timeout(1000)  # until the last panels have their place
-        yield opened
-        assert opened.errors == []
-
-
-def message(panel: Locator) -> Locator:
-    return panel.locator(".lecture-figure .lecture-message")
-
-
-def press(panel: Locator, name: str) -> None:
-    panel.get_by_role("button", name=name, exact=True).click()
-
-
-def value(panel: Locator, label: str) -> int:
-    row = panel.locator(".widget-slider", has=panel.page.get_by_text(label, exact=True))
-    return int(row.locator(".widget-readout").inner_text().replace("−", "-"))
-
-
-def until(panel: Locator, condition: Callable[[], bool]) -> None:
-    """Wait for what the kernel will answer."""
-    for _ in range(1200):
-        if condition():
-            return
-        panel.page.wait_for_timeout(50)
-    raise AssertionError(f"it never came; the panel says: {message(panel).inner_text()}")
-
-
-def spot(panel: Locator, x: float, y: float) -> tuple[float, float]:
-    """Page coordinates of a place in the figure: (0, 0) upper left, (1, 1) lower right."""
-    canvas = panel.locator(".lecture-figure canvas").first
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    return box["x"] + x * box["width"], box["y"] + y * box["height"]
-
-
-def drag(panel: Locator, *places: tuple[float, float]) -> None:
-    mouse = panel.page.mouse
-    mouse.move(*spot(panel, *places[0]))
-    mouse.down()
-    for place in places[1:]:
-        mouse.move(*spot(panel, *place), steps=3)
-    mouse.up()
+    with opened(tmp_path_factory.mktemp("lab"), "04_cnn", shorter, 600) as made:
+        yield made
 
 
 def test_window_follows_the_mouse(notebook: Notebook) -> None:

@@ -1,15 +1,26 @@
 """01_perceptron in a real JupyterLab and a real browser: slider, mouse, keyboard, training."""
 
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
-from lab import Notebook, browser_page, frames, lab_server, pixels, settle
-from playwright.sync_api import Locator, expect
+from lab import (
+    Notebook,
+    drag,
+    frames,
+    message,
+    opened,
+    pixels,
+    press,
+    row,
+    settle,
+    spot,
+    until,
+    value,
+    within,
+)
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
-ROOT = Path(__file__).resolve().parents[2]
 # Where squares stand in their figures: left, bottom, width, height; then the figure's own size.
 GATES = (50, 55, 350, 350, 820, 420)
 SEARCH = (76, 56, 300, 300, 820, 420)
@@ -18,66 +29,13 @@ LEARNING = (72, 58, 360, 360, 820, 430)
 
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
-    folder = tmp_path_factory.mktemp("lab")
-    shutil.copy(ROOT / "notebooks" / "01_perceptron.ipynb", folder)
-    with lab_server(folder, folder / "own") as (base, token), browser_page() as page:
-        opened = Notebook(page, base, token, "01_perceptron.ipynb")
-        opened.run_all()
-        page.wait_for_timeout(1000)  # until the last panels have their place
-        yield opened
-        assert opened.errors == []
-
-
-def message(panel: Locator) -> Locator:
-    return panel.locator(".lecture-figure .lecture-message")
-
-
-def press(panel: Locator, name: str) -> None:
-    panel.get_by_role("button", name=name, exact=True).click()
-
-
-def row(panel: Locator, label: str) -> Locator:
-    return panel.locator(".widget-slider", has=panel.page.get_by_text(label, exact=True))
-
-
-def value(panel: Locator, label: str) -> float:
-    return float(row(panel, label).locator(".widget-readout").inner_text().replace("−", "-"))
-
-
-def until(panel: Locator, condition: Callable[[], bool]) -> None:
-    """Wait for what the kernel will answer."""
-    for _ in range(600):
-        if condition():
-            return
-        panel.page.wait_for_timeout(50)
-    raise AssertionError(f"it never came; the panel says: {message(panel).inner_text()}")
-
-
-def spot(panel: Locator, square: tuple[int, ...], x: float, y: float) -> tuple[float, float]:
-    """Page coordinates of a place in a square: (0, 0) lower left, (1, 1) upper right."""
-    left, bottom, width, height, whole, high = square
-    canvas = panel.locator(".lecture-figure canvas").first
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    scale = box["width"] / whole
-    return (
-        box["x"] + (left + x * width) * scale,
-        box["y"] + (high - bottom - y * height) * scale,
-    )
-
-
-def drag(panel: Locator, square: tuple[int, ...], *places: tuple[float, float]) -> None:
-    mouse = panel.page.mouse
-    mouse.move(*spot(panel, square, *places[0]))
-    mouse.down()
-    for place in places[1:]:
-        mouse.move(*spot(panel, square, *place), steps=8)
-    mouse.up()
+    with opened(tmp_path_factory.mktemp("lab"), "01_perceptron") as made:
+        yield made
 
 
 def in_gates(x1: float, x2: float) -> tuple[float, float]:
-    """Data coordinates of the gates panel, -0.5..1.5, as parts of its square."""
-    return (x1 + 0.5) / 2, (x2 + 0.5) / 2
+    """Data coordinates of the gates panel, -0.5..1.5, as places in its figure."""
+    return within(GATES, (x1 + 0.5) / 2, (x2 + 0.5) / 2)
 
 
 def test_slider_by_mouse_and_keyboard(notebook: Notebook) -> None:
@@ -109,14 +67,14 @@ def test_line_moves_and_turns_under_the_mouse(notebook: Notebook) -> None:
     expect(message(panel)).to_contain_text("It computes OR")
     settle(panel)
     old = pixels(panel)
-    drag(panel, GATES, in_gates(0.25, 0.25), in_gates(0.75, 0.75))
+    drag(panel, in_gates(0.25, 0.25), in_gates(0.75, 0.75))
     expect(message(panel)).to_contain_text("It computes AND")
     assert (value(panel, "w1"), value(panel, "w2")) == (1, 1)
     until(panel, lambda: abs(value(panel, "b") + 1.5) < 0.03)
     assert pixels(panel) != old
     press(panel, "OR")  # the line from (1, -0.5) to (-0.5, 1): take its lower end
     expect(message(panel)).to_contain_text("It computes OR")
-    drag(panel, GATES, in_gates(0.98, -0.48), in_gates(0.25, -0.45))
+    drag(panel, in_gates(0.98, -0.48), in_gates(0.25, -0.45))
     until(panel, lambda: abs(value(panel, "w2")) < 0.05)
     assert value(panel, "w1") == pytest.approx(2**0.5, abs=0.03)
 
@@ -126,8 +84,8 @@ def test_xor_stays_at_three(notebook: Notebook) -> None:
     press(panel, "XOR")
     expect(message(panel)).to_contain_text("best so far for XOR: 3 of 4")
     count = frames(panel)
-    drag(panel, GATES, *[in_gates(p, p) for p in (0.25, 0.9, -0.2, 0.5)])
-    drag(panel, GATES, *[in_gates(*p) for p in ((1.4, -0.4), (0.3, -0.4), (-0.4, 0.6))])
+    drag(panel, *[in_gates(p, p) for p in (0.25, 0.9, -0.2, 0.5)])
+    drag(panel, *[in_gates(*p) for p in ((1.4, -0.4), (0.3, -0.4), (-0.4, 0.6))])
     until(panel, lambda: frames(panel) > count + 10)
     expect(message(panel)).to_contain_text("best so far for XOR: 3 of 4")
 
@@ -136,7 +94,7 @@ def test_a_click_on_the_map_chooses_weights(notebook: Notebook) -> None:
     panel = notebook.panel("All weights at once")
     press(panel, "NOT x1")
     old = pixels(panel)
-    notebook.page.mouse.click(*spot(panel, SEARCH, 0.25, 0.5))
+    notebook.page.mouse.click(*spot(panel, *within(SEARCH, 0.25, 0.5)))
     until(panel, lambda: value(panel, "w1") == -1 and value(panel, "w2") == 0)
     expect(message(panel)).to_contain_text("Here w = (−1.00, 0.00)")
     assert pixels(panel) != old
@@ -154,11 +112,11 @@ def test_points_are_placed_and_learned(notebook: Notebook) -> None:
     assert (value(panel, "update"), pixels(panel)) == (before, old)
     press(panel, "Play")
     expect(message(panel)).to_contain_text("A whole pass without a mistake")
-    notebook.page.mouse.click(*spot(panel, LEARNING, 0.95, 0.95))  # class 0 among class 1
+    notebook.page.mouse.click(*spot(panel, *within(LEARNING, 0.95, 0.95)))  # class 0 among class 1
     expect(panel.get_by_label("data", exact=True)).to_have_value("your own")
     expect(message(panel)).to_contain_text("no bound")
     panel.get_by_label("click", exact=True).select_option("erases")
-    notebook.page.mouse.click(*spot(panel, LEARNING, 0.95, 0.95))
+    notebook.page.mouse.click(*spot(panel, *within(LEARNING, 0.95, 0.95)))
     expect(message(panel)).to_contain_text("A whole pass without a mistake")
 
 
