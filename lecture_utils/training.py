@@ -313,14 +313,34 @@ class Run:
             self._begin()
         self._notify()
 
-    def restart(self) -> None:
-        """Begin anew from the models as they are now, after they were given other weights."""
-        self._halt()
+    def restart(self, *, halt: bool = True) -> None:
+        """Begin anew from the models as they are now, after they were given other weights.
+
+        Without ``halt`` a run that plays goes on playing.
+        """
+        if halt:
+            self._halt()
         with self.paused():
             for optimizer in self.optimizers:
                 optimizer.state.clear()
             self._begin()
         self._notify()
+
+    def branch(self) -> None:
+        """Forget what came after the present state, and go on from it as it is now.
+
+        For after a seek, or after the models were changed by hand.
+        """
+        with self.paused():
+            now = self.position
+            self.reached = now
+            self.error, self.message = None, ""
+            self.snapshots = [s for s in self.snapshots if s[0] < now]
+            self._pending = [p for p in self._pending if p[0] < now]
+            for steps, values in self.history.values():
+                while steps and steps[-1] >= now:
+                    del steps[-1], values[-1]
+            self._snapshot()
 
     def _begin(self) -> None:
         """Count the present state as step 0 and empty the record."""
@@ -383,14 +403,13 @@ class Run:
             self.playing = False
 
     def _train(self, stop: threading.Event) -> None:
-        began = shown = time.perf_counter()
-        start = self.reached
+        shown = due = time.perf_counter()
         while not stop.is_set() and not self.finished:
             self.turn()
             now = time.perf_counter()
-            if self.speed:
-                ahead = (self.reached - start) / self.speed - (now - began)
-                if ahead > 0 and stop.wait(ahead):
+            if self.speed:  # which may change meanwhile
+                due = max(due, now - 1 / self.speed) + 1 / self.speed
+                if due > now and stop.wait(due - now):
                     break
             if now - shown >= 1 / FRAMES_PER_SECOND:
                 with self.lock:

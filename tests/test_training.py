@@ -214,6 +214,41 @@ def test_restart_counts_from_the_weights_given():
     assert same(problem.weights, given)
 
 
+def test_restart_without_halt_goes_on_playing():
+    problem = Problem()
+    problem.run.play()
+    wait_for(lambda: problem.run.reached > 30)
+    with problem.run.paused():
+        given = problem.weights
+        problem.run.restart(halt=False)
+        assert problem.run.position == problem.run.reached == 0
+        assert problem.run.history == {}
+    wait_for(lambda: problem.run.reached > 3)
+    assert problem.run.playing
+    problem.run.rewind()
+    assert same(problem.weights, given)
+
+
+def test_branch_forgets_what_came_after():
+    plain, problem = Problem(snapshot_every=5), Problem(snapshot_every=5)
+    plain.run.advance(15)
+    problem.run.advance(30)
+    problem.run.seek(3)
+    with torch.no_grad():
+        problem.model[0].bias.add_(1.0)
+    given = problem.weights
+    problem.run.branch()
+    assert (problem.run.position, problem.run.reached) == (15, 15)
+    assert [step for step, _ in problem.run.snapshots] == [0, 5, 10, 15]
+    assert problem.run.curve("loss") == plain.run.curve("loss")
+    problem.run.advance(5)
+    assert problem.run.reached == 20
+    problem.run.seek(3)
+    assert same(problem.weights, given), "the state changed by hand is the one that is kept"
+    problem.run.rewind()
+    assert same(problem.weights, Problem().weights)
+
+
 @pytest.mark.parametrize("go_on", ["advance", "step", "play"])
 def test_after_a_seek_training_goes_on_from_the_end(go_on):
     ours, plain = Problem(steps=45, snapshot_every=6), Problem(steps=45, snapshot_every=6)
@@ -334,6 +369,31 @@ def test_speed_limits_the_steps():
     wait_for(lambda: run._thread.is_alive())
     within(PATIENCE, run.pause)  # the wait for the next step must not hold up the pause
     assert 3 <= run.reached < 50
+
+
+def test_a_new_speed_makes_up_for_nothing(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(training.time, "perf_counter", lambda: clock[0])
+    times = []
+
+    class Stop:
+        def is_set(self):
+            return len(times) >= 200
+
+        def wait(self, seconds):
+            clock[0] += seconds
+            return False
+
+    def step(k):
+        times.append(clock[0])
+        if k == 100:
+            run.speed = 10  # from here ten times as fast, not at once where it would be by now
+        return 0.0
+
+    run = Run(step, speed=1)
+    run._train(Stop())
+    assert times[101] == pytest.approx(100.1)
+    assert times[199] - times[101] == pytest.approx(9.8)
 
 
 # ---- failures
