@@ -16,7 +16,7 @@ _EXPORTS = {
     "probe": ["Probe"],
     "checks": ["check", "check_that", "predict"],
 }
-_MODULES = [*_EXPORTS, "data", "models", "style"]
+_MODULES = [*_EXPORTS, "data", "minilm", "models", "sequences", "style"]
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = sorted([*_HOME, *_MODULES])
