@@ -90,7 +90,7 @@ class Edges:
         self.move(places)
 
     def move(self, places: Sequence[Any]) -> None:
-        """Join other places. Line k of two layers of m and n units joins k % m to k // m."""
+        """Join other places. Of ``segments`` of m and n units number k joins k % m to k // m."""
         places = [np.asarray(layer, float).reshape(-1, 2) for layer in places]
         segments = [
             np.stack([np.tile(left, (len(right), 1)), np.repeat(right, len(left), axis=0)], axis=1)
@@ -109,9 +109,11 @@ class Edges:
         if len(values) != len(self.segments):
             raise ValueError(f"{len(values)} weights for {len(self.segments)} lines")
         top = max(top or float(np.abs(values).max(initial=0)), 1e-9)
-        size = np.clip(np.abs(values) / top, 0, 1)
-        self.lines.set_color(style.SIGNED(0.5 + 0.5 * np.clip(values / top, -1, 1)))
-        self.lines.set_linewidths(0.4 + self.widest * size)
+        order = np.argsort(np.abs(values), kind="stable")  # a large one lies over small ones
+        values = np.clip(values[order] / top, -1, 1)
+        self.lines.set_segments(self.segments[order])
+        self.lines.set_color(style.SIGNED(0.5 + 0.5 * values))
+        self.lines.set_linewidths(0.4 + self.widest * np.abs(values))
 
 
 class NumberGrid(widgets.HBox):

@@ -56,7 +56,8 @@ def test_an_edge_joins_the_two_units_of_its_weight() -> None:
 def test_edges_clip_at_the_top_given_and_refuse_another_net() -> None:
     edges, _ = edges_of(nn.Sequential(nn.Linear(2, 1)))
     edges.show([[[8.0, 1.0]]], top=2)
-    assert edges.lines.get_linewidths() == pytest.approx([0.4 + edges.widest, 0.4 + 3.5])
+    widths = edges.lines.get_linewidths()
+    assert widths == pytest.approx([0.4 + 3.5, 0.4 + edges.widest]), "the largest is drawn last"
     edges.show([[[0.0, 0.0]]])
     assert edges.lines.get_linewidths() == pytest.approx([0.4, 0.4])
     with pytest.raises(ValueError, match="3 weights for 2 lines"):
