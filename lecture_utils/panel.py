@@ -239,6 +239,7 @@ class Panel(widgets.VBox):
     shown under the figure as the message. A preset maps control names to values; the key
     ``"note"`` holds its sentence. ``actions`` are further buttons. With ``run`` (a
     ``training.Run``) the panel gets play, pause, step, rewind and scrubbing, and follows it.
+    ``stacked`` puts the controls under a figure that takes the whole width, in several columns.
     An error in ``update`` is shown in the panel with the reader's own line, and kept in ``error``.
     """
 
@@ -252,6 +253,7 @@ class Panel(widgets.VBox):
         presets: Mapping[str, Mapping[str, Any]] | None = None,
         actions: Mapping[str, Callable[[], Any]] | None = None,
         run: Any = None,
+        stacked: bool = False,
         **controls: Any,
     ) -> None:
         self._update, self.figure, self.run = update, figure, run
@@ -272,6 +274,8 @@ class Panel(widgets.VBox):
             widget.observe(self._changed, "value")
         super().__init__(self._build())
         self.add_class("lecture-panel")
+        if stacked:
+            self.add_class("lecture-stacked")
         answer_beside_cells(self)
         if figure is not None:
             figure.report = self._report

@@ -452,6 +452,7 @@ class RunControls(widgets.VBox):
         self.slider.observe(self._scrub, "value")
         super().__init__([row, self.slider, self.state])
         self.add_class("lecture-wide")
+        self.add_class("lecture-run")
         run.on_frame(self._follow)
         self._follow()
 

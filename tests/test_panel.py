@@ -7,7 +7,7 @@ import ipywidgets as widgets
 import pytest
 
 from lecture_utils import panel as panels
-from lecture_utils.live import LiveFigure
+from lecture_utils.live import STATIC, LiveFigure
 from lecture_utils.panel import Panel, Player, choice, control, log_slider, slider, text, toggle
 
 
@@ -405,3 +405,12 @@ def test_controls_from_many_threads_end_in_one_consistent_picture():
         thread.join(60)
     assert sorted(seen) == ["height", "other", "render"]
     assert panel.drawn[-1] == {"height": 59, "other": 59}
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_controls_of_a_wide_figure_stand_under_it(stacked):
+    fig = LiveFigure(300, 200)
+    made = Panel(lambda: "", fig, title="t", look="", stacked=stacked)
+    assert ("lecture-stacked" in made._dom_classes) == stacked
+    sheet = (STATIC / "panel.css").read_text()
+    assert ".lecture-stacked .lecture-body" in sheet, "the class is one the style knows"

@@ -154,7 +154,8 @@ export default () => {
       const body = el.closest(".lecture-body");
       if (!body) return;
       room.observe(body);
-      const beside = body.clientWidth - 17.5 * parseFloat(getComputedStyle(body).fontSize);
+      const aside = body.closest(".lecture-stacked") ? 0 : 17.5; // em
+      const beside = body.clientWidth - aside * parseFloat(getComputedStyle(body).fontSize);
       const most = Math.min(beside / width, (0.62 * window.innerHeight) / height, LARGEST);
       if (!body.clientWidth || Math.abs(Math.max(most, 1) - scale) < 0.01) return;
       scale = Math.max(most, 1);
