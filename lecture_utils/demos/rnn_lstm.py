@@ -12,10 +12,23 @@ from .. import style
 from ..draw import arrow_in, place, point_arrow
 from ..live import LiveFigure
 from ..panel import Panel, Player, choice, slider, text, toggle
+from .rnn_lstm_adding import adding_live, adding_results
 from .rnn_lstm_gates import gates, trained_gates
 from .rnn_lstm_parts import Boxes, power, read_numbers, short, write_numbers
+from .rnn_lstm_speed import cost
+from .rnn_lstm_text import Writer, writing
 
-__all__ = ["gates", "through_time", "trained_gates", "unrolled"]
+__all__ = [
+    "Writer",
+    "adding_live",
+    "adding_results",
+    "cost",
+    "gates",
+    "through_time",
+    "trained_gates",
+    "unrolled",
+    "writing",
+]
 
 STEPS = 8
 """Steps of the unrolled cell."""
