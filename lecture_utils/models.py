@@ -108,3 +108,60 @@ class Recurrent(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         states, _ = self.cell(x)
         return self.output(states)
+
+
+class Generator(nn.Module):
+    """The deck's generator (DCGAN): noise (N, nz, 1, 1) -> pictures (N, nc, 64, 64) in -1..1.
+
+    Radford, Metz and Chintala 2016, arXiv:1511.06434.
+    """
+
+    def __init__(self, nz: int, ngf: int, nc: int) -> None:
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.ConvTranspose2d(nz, ngf * 8, 4, 1, 0, bias=False),  # 4 x 4
+            nn.BatchNorm2d(ngf * 8),
+            nn.ReLU(),
+            nn.ConvTranspose2d(ngf * 8, ngf * 4, 4, 2, 1, bias=False),  # 8 x 8
+            nn.BatchNorm2d(ngf * 4),
+            nn.ReLU(),
+            nn.ConvTranspose2d(ngf * 4, ngf * 2, 4, 2, 1, bias=False),  # 16 x 16
+            nn.BatchNorm2d(ngf * 2),
+            nn.ReLU(),
+            nn.ConvTranspose2d(ngf * 2, ngf, 4, 2, 1, bias=False),  # 32 x 32
+            nn.BatchNorm2d(ngf),
+            nn.ReLU(),
+            nn.ConvTranspose2d(ngf, nc, 4, 2, 1, bias=False),  # 64 x 64
+            nn.Tanh(),
+        )
+
+    def forward(self, noise: Tensor) -> Tensor:
+        return self.main(noise)
+
+
+class Discriminator(nn.Module):
+    """The deck's discriminator, whole: pictures (N, nc, 64, 64) -> probability of real, (N,)."""
+
+    def __init__(self, nc: int, ndf: int) -> None:
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.Conv2d(nc, ndf, 4, 2, 1, bias=False),  # 32 x 32
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(ndf, ndf * 2, 4, 2, 1, bias=False),  # 16 x 16
+            nn.LeakyReLU(0.2),
+            nn.Dropout(0.25),
+            nn.BatchNorm2d(ndf * 2),
+            nn.Conv2d(ndf * 2, ndf * 4, 4, 2, 1, bias=False),  # 8 x 8
+            nn.LeakyReLU(0.2),
+            nn.BatchNorm2d(ndf * 4),
+            nn.Dropout(0.25),
+            nn.Conv2d(ndf * 4, ndf * 8, 4, 2, 1, bias=False),  # 4 x 4
+            nn.LeakyReLU(0.2),
+            nn.BatchNorm2d(ndf * 8),
+            nn.Dropout(0.25),
+            nn.Conv2d(ndf * 8, 1, 4, 1, 0, bias=False),  # 1 x 1
+            nn.Sigmoid(),
+        )
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.main(pictures).flatten()
