@@ -64,7 +64,8 @@ class Run:
     then rewinding and playing again repeats the same run.
 
     ``evaluate(*data)``, if given, returns a dict of numbers, asked for with each snapshot.
-    ``speed`` limits the steps a second, so that a class can watch a small problem.
+    ``speed`` limits the steps a second, so that a class can watch a small problem. ``turn_name``
+    is what the controls call a step, for one call of ``step`` may do a whole epoch.
 
     The run stops with a sentence in ``message`` when it reaches ``steps``, when the loss is no
     longer finite (the last good state is put back) and when ``step`` raises (kept in ``error``).
@@ -82,8 +83,9 @@ class Run:
         snapshot_every: int = 1,
         max_snapshots: int = 200,
         speed: float | None = None,
+        turn_name: str = "step",
     ) -> None:
-        self._step = step
+        self._step, self.turn_name = step, turn_name
         self.models, self.optimizers = list(models), list(optimizers)
         self.data = [torch.as_tensor(d) for d in data]
         self.evaluate, self.steps, self.speed = evaluate, steps, speed
@@ -441,7 +443,7 @@ class RunControls(widgets.VBox):
     def __init__(self, run: Run, stride: int = 1) -> None:
         self.run = run
         self.play_button = button("Play", self._toggle, "Train, or pause")
-        self.step_button = button("Step", lambda: run.step(stride), f"{stride} step(s)")
+        self.step_button = button("Step", lambda: run.step(stride), f"{stride} {run.turn_name}(s)")
         self.rewind_button = button("Rewind", run.rewind, "Back to the start, same random numbers")
         row = widgets.HBox([self.play_button, self.step_button, self.rewind_button])
         row.add_class("lecture-buttons")
@@ -477,7 +479,7 @@ class RunControls(widgets.VBox):
             self._own.moves = False
         self.play_button.description = "Pause" if run.playing else "Play"
         total = f" of {run.steps}" if run.steps else ""
-        self.state.value = f"step {run.position}{total}" + (
+        self.state.value = f"{run.turn_name} {run.position}{total}" + (
             f"<br>{run.message}" if run.message else ""
         )
 

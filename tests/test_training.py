@@ -836,3 +836,11 @@ def test_own_errors_of_a_panel_on_a_run_are_shown(monkeypatch):
     finish(problem.run)
     assert problem.run.reached == 30, "an error in a picture must not stop training"
     assert "too far" in made.shown
+
+
+def test_controls_name_a_turn_as_the_run_does():
+    run = Run(lambda k: 0.0, turn_name="epoch")
+    controls = RunControls(run)
+    run.step()
+    assert controls.state.value == "epoch 1"
+    assert RunControls(Run(lambda k: 0.0, steps=9)).state.value == "step 0 of 9"
