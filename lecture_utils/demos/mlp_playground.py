@@ -14,16 +14,14 @@ from ..panel import Panel, choice, log_slider, slider, text, toggle
 from .mlp_playground_controls import CodeView, Toggles, hidden_widths
 from .mlp_playground_data import OWN, REACH, SETS, make_points, no_points
 from .mlp_playground_engine import TrainStep
+from .mlp_playground_presets import presets
 from .mlp_playground_training import ACTIVATIONS, Features, Training, as_code, losses
 from .mlp_playground_view import Target, View
 
 GRID = 81
 """Points a side at which every unit is asked for its map."""
 SPEEDS = {"as fast as it can": 0, "30 epochs a second": 30, "5 a second": 5, "1 a second": 1}
-LEARNING_RATE = 0.3
-
-
-PRESETS: dict[str, dict[str, Any]] = {}
+LEARNING_RATE = 0.1
 
 
 class Playground(Panel):
@@ -38,6 +36,11 @@ class Playground(Panel):
     def reset(self) -> None:
         self.game.built = None
         super().reset()
+
+
+def short(unit: str) -> str:
+    """h1.2 for unit 2 of layer 1."""
+    return unit.replace("layer ", "h").replace(", unit ", ".")
 
 
 class _Game:
@@ -203,6 +206,7 @@ class _Game:
         view.title.words = "output: chance of blue" if shown == "output" else shown
         view.show_points(training.points, v["test"])
         view.cursor.set_data([v["x1"]], [v["x2"]])
+        view.cursor.set_visible((v["x1"], v["x2"]) != (0.0, 0.0))
         with run.paused():
             position = run.position
         view.show_losses({name: run.curve(name) for name in ("train", "test")}, position)
@@ -223,9 +227,9 @@ class _Game:
         return self.sentence(position, shown, weights, biases)
 
     def sentence(self, position: int, shown: str, weights: Any, biases: Any) -> str:
-        """Losses, who is right, and what the unit shown computes."""
+        """Where training is and what is pointed at; then the losses, and how many are right."""
         training, run = self.training, self.training.run
-        parts = []
+        scores = []
         with run.paused(), torch.no_grad():
             x, y, test_x, test_y = run.data
             for name, rows, labels, colour in (
@@ -236,7 +240,7 @@ class _Game:
                     logits = training.net(rows)[:, 0]
                     right = int(((logits > 0) == (labels > 0.5)).sum())
                     loss = float(losses(training.net, rows, labels))
-                    parts.append(
+                    scores.append(
                         f'<span style="color:{colour}">■</span> {name} loss <b>{loss:.3f}</b>, '
                         f"{right} of {len(rows)} right"
                     )
@@ -244,21 +248,26 @@ class _Game:
         words, since = self.news
         if run.playing and time.perf_counter() - since > 3:
             words = ""
-        said = f"{words}Epoch <b>{position:,}</b>. " + "; ".join(parts) + "."
-        if not parts:
-            said += "No points yet: click into the large map."
-        said += self.formula(shown, weights, biases)
+        first = f"{words}Epoch <b>{position:,}</b>{self.tempo()}. "
+        if self.hover and self.hover.kind == "weight":
+            source, unit = self.ends(self.hover)
+            first += f"Weight from {source} to {unit}; click it to give it another value."
+        else:
+            first += self.formula(shown, weights, biases)
         if dead:
-            said += f" <b>{dead} dead unit{'s' * (dead > 1)}</b>: 0 at every training point."
-        now, steps = time.perf_counter(), training.steps
+            first += f" <b>{dead} dead</b> unit{'s' * (dead > 1)}: 0 at every training point."
+        second = " &nbsp; ".join(scores) or "No points yet: click into the large map."
+        return f"{first}<br>{second}"
+
+    def tempo(self) -> str:
+        """Steps a second, measured over the last second, and by whose step."""
+        now, steps, playing = time.perf_counter(), self.training.steps, self.training.run.playing
         then, before, rate = self.pace
         if now - then > 1:
-            rate = (steps - before) / (now - then) if run.playing and now - then < 3 else 0.0
+            rate = (steps - before) / (now - then) if playing and now - then < 3 else 0.0
             self.pace = (now, steps, rate)
-        by = "" if training.fast else "by your <code>train_step</code>, with autograd"
-        if run.playing and rate:
-            by = f"{float(f'{rate:.2g}'):,.0f} steps a second {by}"
-        return said + (f' <span class="lecture-quiet">{by}</span>' if by else "")
+        pace = f", {float(f'{rate:.2g}'):,.0f} steps a second" if playing and rate else ""
+        return pace + ("" if self.training.fast else ", by your own train_step")
 
     def dead(self, x: Tensor) -> int:
         """Hidden ReLU units that are 0 at every row of ``x``."""
@@ -272,15 +281,17 @@ class _Game:
         layer, row = self.place_of(shown)
         if layer < 0 or shown == "output":
             return ""
-        terms = [
-            (float(w), name)
-            for w, name in zip(weights[layer][row], self.sources(shown), strict=False)
-        ]
-        terms = [(w, name.replace("layer ", "").replace(", unit ", ".")) for w, name in terms]
-        words = "".join(f" {'−' if w < 0 else '+'} {abs(w):.2f}·[{n}]" for w, n in terms)
-        words += f" {'−' if biases[layer][row] < 0 else '+'} {abs(biases[layer][row]):.2f}"
-        kind = self.built[4]
-        return f" {shown.capitalize()} = {kind}({words.removeprefix(' + ').strip()})."
+        terms = zip([*weights[layer][row], biases[layer][row]], self.sources(shown), strict=True)
+        words = "".join(
+            f" {'−' if w < 0 else '+'} {abs(w):.2f}" + ("" if name == "bias" else f"·{short(name)}")
+            for w, name in terms
+        )
+        return f"{short(shown)} = {self.built[4]}({words.removeprefix(' + ').strip()})."
+
+    def ends(self, weight: Target) -> tuple[str, str]:
+        """Names of the two units that a weight joins."""
+        unit = self.units()[int(self.view.first[weight.layer + 1]) + weight.unit]
+        return self.sources(unit)[weight.source], unit
 
     # ---- pointer and buttons
 
@@ -302,10 +313,9 @@ class _Game:
             else:
                 self.panel.set(show=self.units()[target.index])
         elif target.kind == "weight":
-            units = self.units()
-            unit = units[int(self.view.first[target.layer + 1]) + target.unit]
+            source, unit = self.ends(target)
             self.panel.set(show=unit)
-            self.panel.set(weight=self.sources(unit)[target.source])
+            self.panel.set(weight=source)
         else:
             widths = list(self.widths)
             if target.kind == "units":
@@ -363,7 +373,7 @@ def playground(
         title="Playground",
         look="Press Play. Blue is positive, orange negative, in units and in weights. Point at a "
         "unit or a line; click a feature to switch it, or the large map to place points.",
-        presets=PRESETS,
+        presets=presets(names),
         actions={
             "New weights": game.new_weights,
             "Point at +": lambda: game.edit(panel.values["x1"], panel.values["x2"]),
@@ -381,7 +391,7 @@ def playground(
         weights=slider(0, 99, 1, 0, "seed"),
         learning_rate=log_slider(0.001, 10, LEARNING_RATE, "learn rate", per_decade=4),
         penalty=choice(["none", "L1", "L2"]),
-        rate=log_slider(1e-4, 1, 0.001, "its rate", per_decade=4),
+        rate=log_slider(1e-4, 1, 0.001, "strength", per_decade=4),
         speed=choice(SPEEDS),
         show=choice(game.units(), "output"),
         weight=choice([*names[:2], "bias"]),

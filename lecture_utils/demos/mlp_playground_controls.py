@@ -57,7 +57,7 @@ class CodeView(widgets.VBox):
         self.button = widgets.ToggleButton(
             description="As PyTorch code", tooltip="The net with its weights, to copy"
         )
-        self.button.layout.width = "auto"
+        self.button.layout = {"width": "auto", "align_self": "flex-start"}
         self.text = ""
         self.area = widgets.HTML()
         super().__init__([self.button, self.area])

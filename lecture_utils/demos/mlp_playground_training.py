@@ -42,7 +42,7 @@ class Training:
         self.steps = 0
         """Steps done since the notebook was opened."""
         self.engine: Engine | None = None
-        self.run = Run(self._epoch, models=[self.net], max_snapshots=300)
+        self.run = Run(self._epoch, models=[self.net], max_snapshots=300, turn_name="epoch")
 
     def rows(self, x: Tensor) -> Tensor:
         """All features (N, count) of points x (N, 2), as the notebook's function gives them."""

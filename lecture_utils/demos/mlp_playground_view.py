@@ -296,7 +296,10 @@ class View:
     ) -> None:
         """Maps (units, n, n) in -1..1; weights (out, in) and biases (out,) of each layer."""
         self.maps.colours = levels(maps, discrete)
-        top = max(1.0, *(float(np.abs(w).max(initial=0)) for w in weights))
+        largest = max(float(np.abs(w).max(initial=0)) for w in weights)
+        top = min(
+            max(1.0, largest), 3.0
+        )  # beyond it all are as wide: one giant would hide the rest
         self.maps.top = top
         self.maps.biases = [None] * int(self.first[1]) + np.concatenate(biases).tolist()
         self.maps.chosen = chosen
