@@ -121,6 +121,28 @@ def mnist() -> Digits:
     )
 
 
+HEAD_EPOCHS = (1, 2, 3, 5, 8, 12, 16, 20, 30, 40, 60, 80, 100, 150, 200, 250)
+"""After which epochs the pictures of ``heads_training`` were made."""
+
+
+def heads() -> NDArray[np.uint8]:
+    """840 drawn heads on white, (840, 64, 64, 3): Noto emoji of one person. Raises DataError."""
+    with np.load(path("heads.npz")) as arrays:
+        return arrays["images"]
+
+
+def heads_training() -> tuple[NDArray[np.uint8], tuple[int, ...]]:
+    """Pictures (E, 256, 512, 3) of the same 32 noises, 8 a row, and after which epochs.
+
+    Made by the generator of heads while it was trained. Raises DataError.
+    """
+    from PIL import Image
+
+    with Image.open(path("heads_training.webp")) as image:
+        tall = np.asarray(image.convert("RGB"))
+    return tall.reshape(len(HEAD_EPOCHS), 256, 512, 3), HEAD_EPOCHS
+
+
 def load_weights(model: Model, name: str) -> Model:
     """Fill `model` with shipped weights, for instance "digits_cnn"; returns it, in eval mode.
 
