@@ -13,10 +13,10 @@ from .. import style
 from ..draw import Cells, NumberGrid, arrow_in, number, paint, place, point_arrow, vector
 from ..live import LiveFigure
 from ..minilm import MiniLM
-from ..panel import Panel, Player, choice, log_slider, slider, text, toggle
+from ..panel import Panel, Player, choice, log_slider, slider, toggle
 from .attention_break import Countdown
 from .attention_heads import habits, heads, preferences, stories
-from .attention_parts import Labels, expect, own_words, parts, shades, short
+from .attention_parts import Labels, expect, own_words, parts, shades, short, wide_text
 from .attention_training import measured, recall, reversing
 
 __all__ = [
@@ -355,7 +355,7 @@ def stages(steps: Steps, model: MiniLM) -> Panel:
         frame.set_bounds(-0.5, i - 0.5, values.shape[1], 1)
         row = weights[i] if last else values[i]
         height = float(np.abs(row[np.isfinite(row)]).max(initial=1e-9))
-        limits = (min(0.0, *(x for x in row if np.isfinite(x))) - 0.02 * height, 1.35 * height)
+        limits = (min(0.0, *(x for x in row if np.isfinite(x))) - 0.02 * height, 1.7 * height)
         for j, (bar, figure) in enumerate(zip(bars, numbers, strict=True)):
             value = float(row[j]) if j < n else 0.0
             width = value if np.isfinite(value) else 0.0
@@ -406,7 +406,7 @@ def stages(steps: Steps, model: MiniLM) -> Panel:
             "fails: no positions": {"causal": False, "stage": 3, "head": 2, "positions": False}
             | {"note": "The same head without positions can't tell which word came before."},
         },
-        words=text("the animal was too tired to cross", "words"),
+        words=wide_text("the animal was too tired to cross", "words"),
         stage=Player(4, 0, label="stage", rate=0.7),
         word=slider(1, MOST, 1, 2, "word"),
         head=slider(0, 11, 1, 6, "head"),
@@ -482,7 +482,7 @@ def order(attention: Callable[..., tuple[Tensor, Tensor]], model: MiniLM) -> Pan
             "works: with positions": {"shuffle": 3, "back": True, "positions": True, "head": 2}
             | {"note": "A vector for each place is added to each word, so the order counts."},
         },
-        words=text("the man saw the old dog", "words"),
+        words=wide_text("the man saw the old dog", "words"),
         shuffle=slider(0, 20, 1, 3, "shuffle"),
         back=toggle(False, "put rows and columns back in order"),
         head=slider(0, 11, 1, 2, "head"),

@@ -15,8 +15,8 @@ from .. import style
 from ..draw import place
 from ..live import LiveFigure
 from ..minilm import HEADS, LAYERS, MiniLM
-from ..panel import Panel, slider, text
-from .attention_parts import Labels, expect, own_words
+from ..panel import Panel, slider
+from .attention_parts import Labels, expect, own_words, wide_text
 
 Attention = Callable[..., tuple[Tensor, Tensor]]
 """``attention(q, k, v)``: (heads, n, d) each -> outputs (heads, n, d), weights (heads, n, n)."""
@@ -138,9 +138,9 @@ def heads(attention: Attention, model: MiniLM) -> Panel:
         looks = ", ".join(f"{tokens[j]} <b>{weights[i, j]:.2f}</b>" for j in best)
         return f"Layer {layer}, head {head}: “{tokens[i]}” looks at {looks}.{state['remark']}"
 
-    def story(layer: int, head: int, note: str, sentence: str = TIRED) -> dict[str, Any]:
-        word = model.tokenize(sentence).index("it")
-        return {"sentence": sentence, "layer": layer, "head": head, "word": word, "note": note}
+    def story(layer: int, head: int, note: str, words: str = TIRED) -> dict[str, Any]:
+        word = model.tokenize(words).index("it")
+        return {"sentence": words, "layer": layer, "head": head, "word": word, "note": note}
 
     panel = Panel(
         update,
@@ -155,7 +155,7 @@ def heads(attention: Attention, model: MiniLM) -> Panel:
             "“it” → animal?": story(3, 1, "Does this head know what “it” means? Look at “wide”."),
             "… too wide": story(3, 1, "Now “it” should be the street. The head stays.", WIDE),
         },
-        sentence=text(TIRED, "sentence"),
+        sentence=wide_text(TIRED, "sentence"),
         layer=slider(0, LAYERS - 1, 1, 3, "layer"),
         head=slider(0, HEADS - 1, 1, 1, "head"),
         word=slider(0, MOST + 1, 1, 10, "word"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import ipywidgets as widgets
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from .. import style
 from ..minilm import MiniLM
+from ..panel import text
 
 
 class Labels:
@@ -34,8 +36,8 @@ class Labels:
         """Put word i beside row (or column) i; far ones at x or y = ``-gap``, on the right +gap."""
         if list(words) == self.words:
             return
-        for text in self.texts:
-            text.remove()
+        for old in self.texts:
+            old.remove()
         self.words = list(words)
         self.texts = []
         for i, word in enumerate(words):
@@ -78,6 +80,13 @@ def parts(name: str, values: object, count: int) -> tuple:
     if not isinstance(values, tuple | list) or len(values) != count:
         raise ValueError(f"{name} must return {count} values.")
     return tuple(values)
+
+
+def wide_text(value: str, label: str) -> widgets.Widget:
+    """A line of text over the whole width."""
+    made = text(value, label)
+    made.add_class("lecture-wide")
+    return made
 
 
 def own_words(model: MiniLM, text: str, most: int) -> tuple[list[str], str]:

@@ -47,14 +47,15 @@ def shares_right(net: nn.Module, n: int = 300) -> list[float]:
     return [float(right[lengths == k].mean()) for k in range(1, LONGEST + 1)]
 
 
-def reversing(run: Run, trained_to: int) -> Panel:
+def reversing(run: Run, make_net: Callable[[int], nn.Module], trained_to: int, seed: int) -> Panel:
     """The run of a small transformer on reversals of up to ``trained_to`` letters: its heads.
 
     Its model maps tokens (N, T) to logits (N, T, 12) and a list of weights (N, heads, T, T).
+    It began as ``make_net(seed)``; another start is one of the controls.
     """
     fig = LiveFigure(820, 480)
-    _, start = reverse(run.models[0], [0, 1])
-    layers, count = len(start), len(start[0])
+    _, first = reverse(run.models[0], [0, 1])
+    layers, count = len(first), len(first[0])
     places = [(k, h) for k in range(layers) for h in range(count)]
     grid, wall_ax, chart = fig.subplots(1, 3)
     place(fig, {grid: (36, 8, 400, 400), wall_ax: (484, 344, 324, 81), chart: (540, 62, 268, 200)})
@@ -87,7 +88,15 @@ def reversing(run: Run, trained_to: int) -> Panel:
     chart.set_title("strings reversed right", fontsize=16)
     fig.live(dots, pictures, chosen, bars)
 
-    def update(word: str, length: int, shown: int) -> str:
+    state = {"seed": seed}
+
+    def update(word: str, length: int, shown: int, start: int) -> str:
+        if state["seed"] != start:
+            state["seed"] = start  # first: to pause is to draw, and that comes here again
+            run.pause()
+            with run.paused():
+                run.models[0].load_state_dict(make_net(start).state_dict())
+            run.restart()
         letters = [LETTERS.index(c) for c in word.lower() if c in LETTERS]
         if not letters:
             return f"Use the letters {LETTERS[0]} to {LETTERS[-1]}."
@@ -115,37 +124,44 @@ def reversing(run: Run, trained_to: int) -> Panel:
         for bar, share in zip(bars, shares, strict=True):
             bar.set_height(share)
         right = sum(a == b for a, b in zip(answer, reversed(string), strict=True))
-        on_letter = [float(w[asks, wanted].mean()) for w in every]
+        on_letter = float(weights[asks, wanted].mean())
+        after = float(weights[asks, wanted + 1].mean())
         layer, head = places[shown]
         words = "".join(TOKENS[t] for t in string), "".join(TOKENS[t] for t in answer)
         return (
             f"Step {position}: <b>{words[0]} → {words[1]}</b>, {right} of {length} letters right. "
-            f"Layer {layer}, head {head} has {on_letter[shown]:.2f} of its weight on the letter "
-            f"to copy (red squares). Strings of {trained_to} letters: "
-            f"{shares[trained_to - 1]:.0%} right; of {trained_to + 1}: {shares[trained_to]:.0%}."
+            f"Layer {layer}, head {head} has <b>{on_letter:.2f}</b> of its weight on the letter to "
+            f"copy (red squares), {after:.2f} on the place after it. Strings of {trained_to} "
+            f"letters: {shares[trained_to - 1]:.0%} right, of {trained_to + 1}: "
+            f"{shares[trained_to]:.0%}."
         )
 
     panel = Panel(
         update,
         fig,
         title="A tiny transformer learns to reverse",
-        look="Before: press Rewind. Then press Play and watch the heads find the red squares. "
-        "Then make the string longer than any it was trained on.",
+        look="Press Play and watch the heads find the red squares; scrub back to see where they "
+        "began. Then make the string longer than any it was trained on.",
         presets={
-            "works: 8 letters": {"word": "feedback", "length": 8, "shown": len(places) - 1}
-            | {"note": "Once trained, the last layer reads the letters from back to front."},
+            "8 letters": {"word": "feedback", "length": 8, "shown": len(places) - 1, "start": seed}
+            | {"note": "Once trained, the last layer reads the string from back to front."},
             "fails: 9 letters": {"word": "feedbacke", "length": 9, "shown": len(places) - 1}
             | {"note": "One letter more than in training: those places never got a vector."},
             "first layer": {"word": "feedback", "length": 8, "shown": 0}
-            | {"note": "Many look for the > here: where it stands tells how long the string is."},
+            | {"note": "It does not look at the letters to copy. What does it bring along?"},
+            "another start": {"word": "feedback", "length": 8, "shown": len(places) - 1, "start": 0}
+            | {"note": "Press Play: the same task, another random start. Where does it look now?"},
         },
         run=run,
         word=text("feedback", "string"),
         length=slider(1, LONGEST, 1, 8, "letters"),
-        shown=choice({f"layer {k}, head {h}": i for i, (k, h) in enumerate(places)}, label="head"),
+        shown=choice(
+            {f"layer {k}, head {h}": i for i, (k, h) in enumerate(places)},
+            len(places) - 1,
+            label="head",
+        ),
+        start=slider(0, 4, 1, seed, "start"),
     )
-    panel.set(shown=len(places) - 1)
-    panel._start["shown"] = len(places) - 1
 
     def typed(change: Any) -> None:
         letters = [c for c in change["new"].lower() if c in LETTERS]
