@@ -343,6 +343,7 @@ class Run:
                 while steps and steps[-1] >= now:
                     del steps[-1], values[-1]
             self._snapshot()
+        self._notify()
 
     def _begin(self) -> None:
         """Count the present state as step 0 and empty the record."""

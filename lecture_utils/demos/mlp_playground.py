@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .. import style
 from ..draw import lattice, number
 from ..panel import Panel, choice, log_slider, slider, text, toggle
-from .mlp_playground_controls import CodeView, Toggles, hidden_widths
+from .mlp_playground_controls import CodeView, Offer, Toggles, hidden_widths
 from .mlp_playground_data import OWN, REACH, SETS, make_points, no_points
 from .mlp_playground_engine import TrainStep
 from .mlp_playground_presets import presets
@@ -66,7 +66,7 @@ class _Game:
         """Bring the training in line with the controls, at once or by a new start."""
         training = self.training
         widths = hidden_widths(v["units"])
-        names = list(training.features(torch.zeros(1), torch.zeros(1)))
+        names = training.names()
         active = tuple(k for k, name in enumerate(names) if name in v["features"]) or (0,)
         made = (v["data"], v["noise"], v["share"]) if v["data"] != OWN else (OWN,)
         wanted = (made, names, active, widths, v["activation"], v["weights"])
@@ -74,16 +74,17 @@ class _Game:
             points = self.own
             if v["data"] != OWN:
                 points = make_points(v["data"], v["noise"] / 100, v["share"] / 100)
-            training.build(points, active, widths, v["activation"], v["weights"])
-            again = self.built is not None
-            self.built, self.names, self.widths = wanted, names, widths
-            self.look_at_grid()
-            with self.view.fig.lock:
+            with training.run.paused():  # not a step between the new net and its step 0
+                training.build(points, active, widths, v["activation"], v["weights"])
+                again = self.built is not None
+                self.built, self.names, self.widths = wanted, names, widths
+                self.look_at_grid()
                 self.view.build(names, active, widths)
-            self.hover = None
-            self.offer_units()
-            self.news = ("<b>Rebuilt: it starts anew.</b> " if again else "", time.perf_counter())
-            training.run.restart(halt=False)
+                self.hover = None
+                self.offer_units()
+                words = "<b>Rebuilt: it starts anew.</b> " if again else ""
+                self.news = (words, time.perf_counter())
+                training.run.restart(halt=False)
         training.rates = (
             v["learning_rate"],
             v["rate"] * (v["penalty"] == "L1"),
@@ -142,27 +143,18 @@ class _Game:
 
     def offer_units(self) -> None:
         """Let the list of units be that of this net."""
-        if self.panel is None:
-            return
-        shown = self.panel.controls["show"]
-        if list(shown.options) != self.units():
-            keep = shown.value
+        if self.panel is not None:
             with self.panel._batch():
-                shown.options = self.units()
-                shown.value = keep if keep in self.units() else "output"
+                *others, output = self.units()
+                self.panel.controls["show"].offer([output, *others])
 
     def offer_weights(self, unit: str) -> str:
         """Let the list of weights be that of ``unit``; returns the one chosen."""
         if self.panel is None:
             return "bias"
-        listed = self.panel.controls["weight"]
-        offered = self.sources(unit) or ["none"]
-        if list(listed.options) != offered:
-            keep = listed.value
-            with self.panel._batch():
-                listed.options = offered
-                listed.value = keep if keep in offered else offered[0]
-        return listed.value
+        with self.panel._batch():
+            self.panel.controls["weight"].offer(self.sources(unit) or ["none"])
+        return self.panel.controls["weight"].value
 
     def parameter(self, unit: str, source: str) -> Tensor:
         """The weight or bias as a tensor of one number, a view of the net's own."""
@@ -363,7 +355,7 @@ def playground(
     """
     game = _Game(features, make_net, train_step)
     try:
-        names = list(features(torch.zeros(1), torch.zeros(1)))
+        names = game.training.names()
     except Exception:  # the panel will say it: its update calls them again
         names = []
     game.names, game.widths = names, (4, 2)
@@ -376,6 +368,7 @@ def playground(
         presets=presets(names),
         actions={
             "New weights": game.new_weights,
+            "Go on from here": game.training.run.branch,
             "Point at +": lambda: game.edit(panel.values["x1"], panel.values["x2"]),
             "No points": lambda: game.use_own(no_points()),
         },
@@ -393,8 +386,8 @@ def playground(
         penalty=choice(["none", "L1", "L2"]),
         rate=log_slider(1e-4, 1, 0.001, "strength", per_decade=4),
         speed=choice(SPEEDS),
-        show=choice(game.units(), "output"),
-        weight=choice([*names[:2], "bias"]),
+        show=Offer(["output", *game.units()[:-1]]),
+        weight=Offer(["none"]),
         set_to=text("", "set it to"),
         click=choice({"adds orange": 0, "adds blue": 1, "erases": -1}),
         x1=slider(-6.0, 6.0, 0.1, 0.0, "+ at x1"),
@@ -408,4 +401,6 @@ def playground(
     fig.on_hover(game.view.net, game.point)
     fig.on_press(game.view.net, game.press)
     fig.on_press(game.view.plane, game.edit)
+    if panel.error is None:
+        panel.refresh()  # now that the lists of units and weights can be filled
     return panel

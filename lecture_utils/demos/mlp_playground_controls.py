@@ -48,6 +48,25 @@ class Toggles(widgets.HBox):
             self._filling = False
 
 
+class Offer(widgets.Dropdown):
+    """A list whose options change; a value it has not got stands for its first."""
+
+    def __init__(self, options: Sequence[str], label: str = "") -> None:
+        super().__init__(options=list(options), description=label)
+
+    @traitlets.validate("value")
+    def _validate_value(self, proposal: Any) -> str:
+        known = proposal["value"] in self.options
+        return proposal["value"] if known else self.options[0]
+
+    def offer(self, options: Sequence[str]) -> None:
+        """Other options; the value stays if it is among them."""
+        if list(self.options) != list(options):
+            keep = self.value
+            self.options = list(options)
+            self.value = keep
+
+
 class CodeView(widgets.VBox):
     """A button that unfolds a text to copy; ``value`` says whether it is open."""
 

@@ -1,5 +1,6 @@
 """What the playground trains: points, features, a net, and one epoch at a time."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -44,9 +45,9 @@ class Training:
         self.engine: Engine | None = None
         self.run = Run(self._epoch, models=[self.net], max_snapshots=300, turn_name="epoch")
 
-    def rows(self, x: Tensor) -> Tensor:
-        """All features (N, count) of points x (N, 2), as the notebook's function gives them."""
-        found = self.features(x[:, 0], x[:, 1])
+    def names(self) -> list[str]:
+        """The features by name; ValueError if the notebook's function does not give columns."""
+        found = self.features(torch.zeros(2), torch.ones(2))
         if not isinstance(found, Mapping) or not found:
             raise ValueError("features must return a dict of named columns.")
         if len(found) > MOST_FEATURES:
@@ -54,9 +55,13 @@ class Training:
                 f"features returned {len(found)} columns; there is room for {MOST_FEATURES}."
             )
         for name, column in found.items():
-            if tuple(torch.as_tensor(column).shape) != (len(x),):
-                shape = tuple(torch.as_tensor(column).shape)
-                raise ValueError(f"feature {name!r} has shape {shape}, expected ({len(x)},).")
+            if (shape := tuple(torch.as_tensor(column).shape)) != (2,):
+                raise ValueError(f"feature {name!r} of 2 points has shape {shape}, expected (2,).")
+        return [str(name) for name in found]
+
+    def rows(self, x: Tensor) -> Tensor:
+        """All features (N, count) of points x (N, 2), as the notebook's function gives them."""
+        found = self.features(x[:, 0], x[:, 1])
         return torch.stack([torch.as_tensor(c).float() for c in found.values()], dim=1)
 
     def build(
@@ -76,7 +81,7 @@ class Training:
             self.net, self.active, self.fast = net, tuple(active), fast
             self.run.models[:] = [net]
             self.use_points(points)
-            self.run.move(self.run.data[0].device)
+            self.run.move(device.current())
 
     def use_points(self, points: Points) -> None:
         """Learn from these from now on."""
@@ -89,9 +94,10 @@ class Training:
             self.run.data = [t.to(device.current()) for t in tensors]
 
     def _epoch(self, k: int, x: Tensor, y: Tensor, test_x: Tensor, test_y: Tensor) -> Any:
+        found: dict[str, Tensor] = {}
         if not len(x):
-            raise ValueError("There are no points to learn from. Click some into the large map.")
-        found = {}
+            time.sleep(0.02)  # until the reader has placed some
+            return found
         with torch.no_grad():
             found["train"] = losses(self.net, x, y)
             if len(test_x):
