@@ -153,7 +153,9 @@ def heads(attention: Attention, model: MiniLM) -> Panel:
             "the word after": story(1, 8, "Mostly the word after."),
             "rests on the marks": story(4, 5, "[CLS] and [SEP]: a place to look at nothing."),
             "“it” → animal?": story(3, 1, "Does this head know what “it” means? Look at “wide”."),
-            "… too wide": story(3, 1, "Now “it” should be the street. The head stays.", WIDE),
+            "… too wide": story(
+                3, 1, "Now “it” is the street. The head still prefers the animal.", WIDE
+            ),
         },
         sentence=wide_text(TIRED, "sentence"),
         layer=slider(0, LAYERS - 1, 1, 3, "layer"),
