@@ -155,7 +155,7 @@ def xor(
     fig.live(image, points, curve, here, bars)
     grid = lattice(low, high, count).tolist()
     weights = _Weights()
-    state: dict[str, Any] = {"seed": None, "rate": 0.2}
+    state: dict[str, Any] = {"seed": 0, "rate": 0.2}
     weights.scalars = list(start_weights(0))
 
     def train(_: int) -> float:
@@ -167,9 +167,8 @@ def xor(
     run = Run(train, models=[weights], steps=steps, snapshot_every=2, speed=100)
 
     def update(rate: float, seed: int) -> str:
-        state["rate"] = rate
-        if state["seed"] != seed:
-            state["seed"] = seed
+        if (state["seed"], state["rate"]) != (seed, rate):
+            state.update(seed=seed, rate=rate)
             run.pause()
             with run.paused():
                 weights.scalars = list(start_weights(seed))
@@ -193,9 +192,9 @@ def xor(
         shown = ", ".join(short(o) for o in outputs)
         return (
             f"Step {position}: "
-            + (f"loss {now[-1]:.4f}, " if now else "")
+            + (f"loss {now[-1]:.3g}, " if now else "")
             + f"outputs {shown} for rows 00, 01, 10, 11; <b>{right} of 4</b> right. "
-            f"Largest gradient {max(abs(g) for g in grads):.3f}."
+            f"Largest gradient {max(abs(g) for g in grads):.2g}."
         )
 
     return Panel(
@@ -203,7 +202,7 @@ def xor(
         fig,
         title="Nine weights, your engine, XOR",
         look="Press Play. Watch the gradients: each says which way its weight should go, "
-        "and how strongly. Scrub back to see it again.",
+        "and how strongly. Another rate starts over from the same weights.",
         run=run,
         presets={
             "works": {"rate": 0.2, "seed": 0, "note": "Works: four rows right. Press Play."},
@@ -211,15 +210,18 @@ def xor(
             | {"note": "Fails: right direction, but steps too short for 400 of them."},
             "stuck": {"rate": 0.2, "seed": 2}
             | {"note": "Fails: another random start, and it stays on a plateau."},
-            "too fast": {"rate": 0.6, "seed": 0}
+            "too fast": {"rate": 1.0, "seed": 0}
             | {"note": "Fails: each step jumps past the valley, further every time."},
         },
-        rate=slider(0.02, 0.6, 0.02, 0.2),
+        rate=slider(0.02, 1.0, 0.02, 0.2),
         seed=slider(0, 9, 1, 0),
     )
 
 
 def _gradients(step: Callable[[list[Any], float], float], weights: Sequence[Any]) -> list[float]:
     """The gradients at these weights: a step of length 0 leaves them behind."""
-    step(list(weights), 0.0)
+    try:
+        step(list(weights), 0.0)
+    except OverflowError:
+        return [math.inf] * len(weights)
     return [float(w.grad) for w in weights]

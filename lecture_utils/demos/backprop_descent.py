@@ -115,7 +115,8 @@ def race(
         update,
         fig,
         title="Downhill race",
-        look="Click where to start. Each optimizer sees only the slope under its feet.",
+        look="Click where to start. Each optimizer sees only the slope under its feet. "
+        "Rate, beta and noise are the same for all.",
         presets={
             "bowl": {**DEFAULTS, "landscape": "bowl", "rate": 0.1, "k": STEPS}
             | {"note": "Works for all: one minimum, and every slope points more or less there."},
@@ -134,12 +135,12 @@ def race(
             | {"note": "Minibatch noise: it gets near and then jitters. A smaller rate calms it."},
         },
         k=player,
-        landscape=choice(list(landscapes), "narrow valley"),
-        rate=log_slider(1e-3, 1.0, DEFAULTS["rate"], "learning rate"),
-        momentum=slider(0.0, 0.99, 0.01, DEFAULTS["momentum"]),
-        noise=slider(0.0, 5.0, 0.1, 0.0, "batch noise"),
-        x0=slider(LOW, HIGH, 0.01, DEFAULTS["x0"], "start x"),
-        y0=slider(LOW, HIGH, 0.01, DEFAULTS["y0"], "start y"),
+        landscape=choice(list(landscapes), "narrow valley", "land"),
+        rate=log_slider(1e-3, 1.0, DEFAULTS["rate"], "rate"),
+        momentum=slider(0.0, 0.99, 0.01, DEFAULTS["momentum"], "beta"),
+        noise=slider(0.0, 5.0, 0.1, 0.0, "noise"),
+        x0=slider(LOW, HIGH, 0.01, DEFAULTS["x0"], "x"),
+        y0=slider(LOW, HIGH, 0.01, DEFAULTS["y0"], "y"),
     )
 
     def choose(x: float, y: float) -> None:
