@@ -222,7 +222,7 @@ def collapse(
 
 
 def _row(values: Tensor) -> str:
-    return " ".join(f"{v:.2f}".replace("-", "−") for v in values.tolist())
+    return " ".join(f"{round(v, 2) + 0:.2f}".replace("-", "−") for v in values.tolist())
 
 
 # ---- the zoo

@@ -169,7 +169,7 @@ def test_other_right_answers_earn_all() -> None:
 
 def test_the_points_add_up_to_what_the_page_says() -> None:
     cells = {cell.id: cell.source for cell in load(STEM).cells}
-    said = re.search(r"(\d+) points, about (\d+) minutes", cells["homework-title"])
+    said = re.search(r"(\d+) points, about (\d+) minutes", cells["homework"])
     tasks = [cells[name.removesuffix("-test") + "-text"] for name in points(STEM)]
     found = [re.search(r"(\d+) min, (\d+) points", text) for text in tasks]
     assert said and all(found)
