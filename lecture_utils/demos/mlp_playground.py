@@ -30,12 +30,14 @@ class Playground(Panel):
     game: "_Game"
 
     def apply(self, preset: str) -> None:
-        self.game.built = None
-        super().apply(preset)
+        with self.lock:  # no frame of a training thread between the two
+            self.game.built = None
+            super().apply(preset)
 
     def reset(self) -> None:
-        self.game.built = None
-        super().reset()
+        with self.lock:
+            self.game.built = None
+            super().reset()
 
 
 def short(unit: str) -> str:

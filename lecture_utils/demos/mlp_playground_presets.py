@@ -78,7 +78,7 @@ def presets(features: Sequence[str]) -> dict[str, dict[str, Any]]:
             rate=10**-1.5,
         ),
         "L1": case(
-            "Works: given every feature, L1 leaves one weight, that of x1·x2, and next to nothing else.",
+            "Works: given every feature, L1 keeps one weight, that of x1·x2, and hardly any other.",
             data="XOR",
             units="",
             features=tuple(features),
