@@ -407,7 +407,7 @@ def stages(steps: Steps, model: MiniLM) -> Panel:
             | {"note": "The same head without positions can't tell which word came before."},
         },
         words=wide_text("the animal was too tired to cross", "words"),
-        stage=Player(4, 0, label="stage", rate=0.7),
+        stage=Player(4, 0, label="stage", rate=1),
         word=slider(1, MOST, 1, 2, "word"),
         head=slider(0, 11, 1, 6, "head"),
         causal=toggle(False, "causal mask"),
