@@ -330,6 +330,7 @@ def test_graph_panel_says_each_step(graph: Panel) -> None:
 
 def test_fan_out_adds_in_the_picture(graph: Panel) -> None:
     graph.apply("fan-out")
+    assert graph.presets["fan-out"]["note"] in graph.shown
     assert "x: 1 + 0.5 × 2 = <b>2</b> (paths add)" in graph.message
     assert {"+1"} == {w for w in shown_words(graph) if w.startswith("+")}
     assert shown_words(graph).count("+1") == 2  # from the shortcut, and through the neuron
@@ -377,9 +378,10 @@ def test_wrong_steps_are_shown_as_they_are(lesson: SimpleNamespace, monkeypatch:
 def test_engine_panel_sweep_and_presets(lesson: SimpleNamespace) -> None:
     shown = show(lesson, "engine-panel")
     assert sweep_all(shown, between=1) >= 20
-    for name in shown.presets:
+    for name in [*shown.presets, *reversed(shown.presets)]:
         shown.apply(name)
         assert "Done in one pass back" in shown.message, name
+        assert shown.presets[name]["note"] in shown.shown
     shown.apply("works")
     assert "∂v7/∂w1 = −4, ∂v7/∂b1 = −2, ∂v7/∂w2 = −0.5, ∂v7/∂b2 = −1" in shown.message
     shown.apply("saturated")
@@ -510,7 +512,7 @@ def test_xor_trains_and_scrubs(lesson: SimpleNamespace, xor: Panel) -> None:
     assert [float(v) for v in outputs] == pytest.approx([-1, 1, 1, -1], abs=0.05)
     losses = xor.run.curve("loss")[1]
     w = lesson.start_weights(0)
-    again = [lesson.xor_step(w, 0.2) for _ in range(xor.run.steps)]
+    again = [lesson.xor_step(w, 0.1) for _ in range(xor.run.steps)]
     assert losses == again  # the panel's own look at the gradients changes nothing
     count = len(losses)
     xor.run.seek(0)
@@ -869,7 +871,7 @@ def test_probe_numbers_are_those_of_the_step(lesson: SimpleNamespace, digits: da
         )
         assert found[f"update {k}"] == pytest.approx((step.norm() / weight.norm()).item(), rel=1e-3)
     assert found["dead 1"] == pytest.approx((h1 == 0).all(0).float().mean().item())
-    assert float(found["loss"]) == pytest.approx(losses.item() / 64, rel=1e-5)
+    assert found["loss"].item() == pytest.approx(losses.item() / 64, rel=1e-5)
 
 
 def test_recipe_shows_an_error_of_the_reader_s_step(

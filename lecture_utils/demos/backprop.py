@@ -155,7 +155,7 @@ def xor(
     fig.live(image, points, curve, here, bars)
     grid = lattice(low, high, count).tolist()
     weights = _Weights()
-    state: dict[str, Any] = {"seed": 0, "rate": 0.2}
+    state: dict[str, Any] = {"seed": 0, "rate": 0.1}
     weights.scalars = list(start_weights(0))
 
     def train(_: int) -> float:
@@ -205,15 +205,15 @@ def xor(
         "and how strongly. Another rate starts over from the same weights.",
         run=run,
         presets={
-            "works": {"rate": 0.2, "seed": 0, "note": "Works: four rows right. Press Play."},
-            "too slow": {"rate": 0.02, "seed": 0}
+            "works": {"rate": 0.1, "seed": 0, "note": "Works: four rows right. Press Play."},
+            "too slow": {"rate": 0.01, "seed": 0}
             | {"note": "Fails: right direction, but steps too short for 400 of them."},
-            "stuck": {"rate": 0.2, "seed": 2}
+            "stuck": {"rate": 0.1, "seed": 2}
             | {"note": "Fails: another random start, and it stays on a plateau."},
             "too fast": {"rate": 1.0, "seed": 0}
             | {"note": "Fails: each step jumps past the valley, further every time."},
         },
-        rate=slider(0.02, 1.0, 0.02, 0.2),
+        rate=slider(0.01, 1.0, 0.01, 0.1),
         seed=slider(0, 9, 1, 0),
     )
 

@@ -187,18 +187,33 @@ def _panel(
     view = GraphView(fig)
     ax = view.ax
     ax.text(8, HEIGHT - 14, "value", color=style.ACTIVATION, weight="bold", va="center")
-    ax.text(78, HEIGHT - 14, "gradient", color=style.GRADIENT, weight="bold", va="center")
-    ax.text(182, HEIGHT - 14, "on an edge: local derivative", color="#57606a", va="center")
+    ax.text(92, HEIGHT - 14, "gradient", color=style.GRADIENT, weight="bold", va="center")
+    ax.text(212, HEIGHT - 14, "on an edge: local derivative", color="#57606a", va="center")
     player = Player(max=99, label="step", rate=1.5)
+    chooser = choice(list(names))
+
+    def fit(shown: Trace) -> int:
+        """Give the player as many steps as the graph has; where it stands now."""
+        total = 2 * sum(bool(n.inputs) for n in shown.nodes) + 1
+        if player.max != total:
+            k = total if player.value >= player.max else player.value
+            player.max = total  # who was at the end stays at the end
+            player.value = k
+        return player.value
+
+    def chosen(change: Any) -> None:
+        try:
+            shown = trace(change["new"], START, 0)
+        except Exception:  # the update meets it again, and shows it
+            return
+        fit(shown)
+
+    chooser.observe(chosen, "value")  # before the panel: a preset's step must find its place
 
     def update(k: int, graph: str, **start: float) -> str:
         shown = trace(graph, start, k)
-        total = 2 * sum(bool(n.inputs) for n in shown.nodes) + 1
-        if player.max != total:
-            k = total if k >= player.max else min(k, total)  # who was at the end stays there
-            player.max = total
-            player.value = k
-            shown = trace(graph, start, k)
+        if (here := fit(shown)) != k:
+            shown = trace(graph, start, here)
         view.show(shown.nodes, shown.current, shown.back, shown.passed)
         return tell(shown)
 
@@ -209,7 +224,7 @@ def _panel(
         look=look,
         presets=presets,
         k=player,
-        graph=choice(list(names)),
+        graph=chooser,
         **{name: slider(-3.0, 3.0, 0.1, value) for name, value in START.items()},
     )
 
