@@ -239,6 +239,7 @@ class Panel(widgets.VBox):
     shown under the figure as the message. A preset maps control names to values; the key
     ``"note"`` holds its sentence. ``actions`` are further buttons. With ``run`` (a
     ``training.Run``) the panel gets play, pause, step, rewind and scrubbing, and follows it.
+    ``anew`` is called before a preset or a reset sets the controls.
     ``stacked`` puts the controls under a figure that takes the whole width, in several columns.
     An error in ``update`` is shown in the panel with the reader's own line, and kept in ``error``.
     """
@@ -253,10 +254,11 @@ class Panel(widgets.VBox):
         presets: Mapping[str, Mapping[str, Any]] | None = None,
         actions: Mapping[str, Callable[[], Any]] | None = None,
         run: Any = None,
+        anew: Callable[[], Any] = lambda: None,
         stacked: bool = False,
         **controls: Any,
     ) -> None:
-        self._update, self.figure, self.run = update, figure, run
+        self._update, self.figure, self.run, self._anew = update, figure, run, anew
         self.title, self.look = title, look
         self.lock = figure.lock if figure is not None else threading.RLock()
         self.controls = {name: control(spec, name) for name, spec in controls.items()}
@@ -330,11 +332,13 @@ class Panel(widgets.VBox):
     def apply(self, preset: str) -> None:
         """Set the controls of a preset and show its sentence."""
         self._note = self.presets[preset].get("note", "")
+        self._anew()
         self.set(**{k: v for k, v in self.presets[preset].items() if k != "note"})
 
     def reset(self) -> None:
         """Back to the values the panel started with."""
         self._note = ""
+        self._anew()
         self.set(**self._start)
 
     def refresh(self, *, droppable: bool = False) -> None:

@@ -1,13 +1,43 @@
-"""Sweeping a panel: every control to its least, its greatest, and values between."""
+"""A notebook's own code in this process, and the sweep of a panel over all its controls."""
 
+import ast
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import ipywidgets as widgets
+import nbformat
 import numpy as np
+import torch
 
 from lecture_utils.panel import Panel
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+
+
+def lesson(stem: str) -> SimpleNamespace:
+    """The names that a notebook's lecture part defines, run here without panels and questions.
+
+    What a cell named ``...-panel`` or ``...-question`` shows is kept for ``show``.
+    """
+    names: dict[str, Any] = {}
+    torch.set_num_threads(1)
+    for cell in nbformat.read(NOTEBOOKS / f"{stem}.ipynb", as_version=4).cells:
+        if cell.id == "homework":
+            break
+        if cell.cell_type == "code":
+            body = ast.parse(cell.source)
+            if cell.id.endswith(("-panel", "-question")) and isinstance(body.body[-1], ast.Expr):
+                names[cell.id] = ast.Expression(body.body.pop().value)
+            exec(compile(body, cell.id, "exec"), names)
+    return SimpleNamespace(**{k: v for k, v in names.items() if not k.startswith("__")})
+
+
+def show(lesson: SimpleNamespace, cell: str) -> Any:
+    """The panel or question that a cell of the notebook shows, made anew."""
+    return eval(compile(vars(lesson)[cell], cell, "eval"), vars(lesson))
 
 
 def control_values(control: widgets.Widget, between: int = 3) -> list[Any]:

@@ -414,3 +414,19 @@ def test_controls_of_a_wide_figure_stand_under_it(stacked):
     assert ("lecture-stacked" in made._dom_classes) == stacked
     sheet = (STATIC / "panel.css").read_text()
     assert ".lecture-stacked .lecture-body" in sheet, "the class is one the style knows"
+
+
+def test_presets_and_reset_may_begin_something_anew():
+    begun = []
+    panel = line_panel(
+        height=slider(0, 9, 1, 4),
+        presets={"High": {"height": 9}},
+        anew=lambda: begun.append(panel.values["height"]),
+    )
+    panel.set(height=2)
+    panel.controls["height"].value = 3
+    assert begun == []
+    panel.apply("High")
+    assert begun == [3] and panel.values == {"height": 9}
+    panel.reset()
+    assert begun == [3, 9] and panel.values == {"height": 4}
