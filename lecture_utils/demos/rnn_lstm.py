@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.collections import LineCollection
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from .. import style
@@ -79,14 +80,16 @@ def unrolled(rnn_step: Callable[..., Tensor], read_out: Callable[..., Tensor]) -
         for start, end in (((t, 0.05), (t, 1.02)), ((t, 2.5), (t, 3.14))):
             point_arrow(arrow_in(ax, style.FAINT, zorder=1), start, end)
         if t < STEPS:
-            point_arrow(arrow_in(ax, style.WEIGHT, zorder=1), (t + 0.34, 1.75), (t + 0.66, 1.75))
+            point_arrow(arrow_in(ax, style.WEIGHT, zorder=1), (t + 0.38, 1.75), (t + 0.63, 1.75))
     for words, x, y in (("$W_{hx}$", 1.08, 0.5), ("$W_{hh}$", 1.5, 2.58), ("$W_{oh}$", 1.08, 3.0)):
         ax.text(x, y, words, color=style.WEIGHT, ha="center" if x > 1.2 else "left", va="center")
-    band = [a.axvspan(0.6, 1.4, color="#fdebcf", zorder=0) for a in (ax, strip)]
-    units = Boxes(fig, ax, (0.68, 0.66))
-    answers = Boxes(fig, ax, (0.68, 0.66))
+    frame = ax.add_patch(
+        Rectangle((0, 1), 0.88, 2.92, fill=False, ec=style.PREDICTION, lw=4, zorder=5)
+    )
+    units = Boxes(fig, ax, (0.76, 0.66), font=15)
+    answers = Boxes(fig, ax, (0.76, 0.66), font=15)
     bars = strip.add_collection(LineCollection([], linewidths=26, colors=style.DATA, zorder=2))
-    fig.live(band, bars)
+    fig.live(frame, bars)
 
     def update(x: str, t: int, cell: str, scale: float) -> str:
         inputs = read_numbers(x, STEPS)
@@ -104,8 +107,7 @@ def unrolled(rnn_step: Callable[..., Tensor], read_out: Callable[..., Tensor]) -
             states.append(h.detach())
             said.append(float(o))
         values = torch.stack(states[1:]).flatten().tolist()
-        now = t + 1
-        seen = np.arange(1, STEPS + 1) <= now
+        seen = np.arange(1, STEPS + 1) <= t
         units.show(
             hidden,
             [short(v) if seen[k // 2] else "" for k, v in enumerate(values)],
@@ -117,12 +119,13 @@ def unrolled(rnn_step: Callable[..., Tensor], read_out: Callable[..., Tensor]) -
             np.where(seen[:, None], style.SIGNED(0.5 + 0.35 * np.array(said)), 1),
         )
         bars.set_segments([[(k + 1, 0), (k + 1, v)] for k, v in enumerate(inputs)])
-        for patch in band:
-            patch.set_x(now - 0.4)
-        before, h = states[now - 1], states[now]
+        frame.set_x(t - 0.44)
+        if not t:
+            return "Before the first step h<sub>0</sub> = (0, 0): nothing has been read."
+        before, h, x_now = states[t - 1], states[t], inputs[t - 1]
         sums = []
         for unit in range(2):
-            terms = [f"{short(float(weights['W_hx'][unit, 0]))}·{short(inputs[t])}"]
+            terms = [f"{short(float(weights['W_hx'][unit, 0]))}·{short(x_now)}"]
             terms += [
                 f"{short(float(weights['W_hh'][unit, k]))}·{short(float(before[k]))}"
                 for k in range(2)
@@ -130,13 +133,13 @@ def unrolled(rnn_step: Callable[..., Tensor], read_out: Callable[..., Tensor]) -
             ]
             sums.append(f"tanh({' + '.join(terms)}) = <b>{short(float(h[unit]))}</b>")
         return (
-            f"t = {now}: x<sub>{now}</sub> and h<sub>{t}</sub> make h<sub>{now}</sub>.<br>"
+            f"t = {t}: x<sub>{t}</sub> and h<sub>{t - 1}</sub> make h<sub>{t}</sub>.<br>"
             f"First unit: {sums[0]}. Second unit: {sums[1]}. "
-            f"Output o<sub>{now}</sub> = <b>{short(said[t])}</b>."
+            f"Output o<sub>{t}</sub> = <b>{short(said[t - 1])}</b>."
         )
 
     def preset(cell: str, x: str, note: str, scale: float = 1.0) -> dict[str, Any]:
-        return {"cell": cell, "x": x, "scale": scale, "t": STEPS - 1, "note": note}
+        return {"cell": cell, "x": x, "scale": scale, "t": STEPS, "note": note}
 
     pulse = "1 0 0 0 0 0 0 0"
     panel = Panel(
@@ -146,9 +149,9 @@ def unrolled(rnn_step: Callable[..., Tensor], read_out: Callable[..., Tensor]) -
         look="Step with ▶, and drag the black bars. Every step uses the <b>same</b> weights; only "
         "x<sub>t</sub> and h<sub>t−1</sub> change.",
         x=text(pulse, "inputs"),
-        t=Player(STEPS - 1, 0, label="step", rate=1.5),
+        t=Player(STEPS, 1, label="step", rate=1.5),
         cell=choice(list(CELLS), label="cell"),
-        scale=slider(0.0, 2.0, 0.05, 1.0, "W_hh times"),
+        scale=slider(0.0, 2.0, 0.05, 1.0, "W_hh ×"),
         presets={
             "fade": preset("fade", pulse, "0.8 of the state is left after each step: it fades."),
             "echo": preset(
@@ -176,7 +179,7 @@ def unrolled(rnn_step: Callable[..., Tensor], read_out: Callable[..., Tensor]) -
         step = int(np.clip(round(x), 1, STEPS))
         values = read_numbers(panel.values["x"], STEPS)
         values[step - 1] = float(np.clip(round(y, 1), -1, 1))
-        panel.set(x=write_numbers(values), t=step - 1)
+        panel.set(x=write_numbers(values), t=max(step, panel.values["t"]))
 
     fig.on_drag(strip, move)
     return panel
@@ -263,7 +266,8 @@ def through_time(
                 ax.set(ylim=(LOWEST, top))
                 ax.set_yticks(ticks)
             weights_ax.set_ylim(1e-2, top)
-            weights_ax.set_yticks([tick for tick in ticks if tick >= 1e-2])
+            decades = np.arange(-2, np.log10(top) + 0.5, 2 if top <= 1e8 else 6)
+            weights_ax.set_yticks(10.0**decades)
             for ax in (rnn_ax, lstm_ax, weights_ax):
                 ax.minorticks_off()
         if rnn_ax.get_xlim()[1] != steps + 1:
@@ -323,11 +327,11 @@ def through_time(
         update,
         fig,
         title="Gradient through time",
-        look="The loss looks at the last state only. How much of its gradient reaches step 1? Move "
-        "“W_hh radius”, then T.",
-        scale=slider(0.1, 3.0, 0.05, 0.9, "W_hh radius"),
+        look="The loss looks at the last state only. How much of its gradient reaches step 1? "
+        "“Radius” is the largest eigenvalue of W<sub>hh</sub>.",
+        scale=slider(0.1, 3.0, 0.05, 0.9, "radius"),
         length=slider(2, LONGEST, 1, 50, "T"),
-        forget_bias=slider(-2.0, 6.0, 0.5, 1.0, "forget bias"),
+        forget_bias=slider(-2.0, 6.0, 0.5, 1.0, "bias of f"),
         seed=slider(0, 9, 1, 0),
         clip=toggle(False, "clip the gradient at 1"),
         presets={

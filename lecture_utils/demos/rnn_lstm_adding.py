@@ -33,7 +33,7 @@ def adding_results(measured: Mapping[str, Any]) -> Panel:
     right.set_title("after training")
     curves, ends = {}, []
     for ax in (left, right):
-        ax.set(yscale="log", ylim=(1e-4, 1.2))
+        ax.set(yscale="log", ylim=(6e-6, 1.2))
         ax.axhline(GUESS, color=style.MUTED, lw=2, zorder=0)
     left.text(settings["steps"], GUESS * 1.12, "always “1”", ha="right", va="bottom", size=14)
     for name, by_length in results.items():
@@ -76,7 +76,10 @@ def adding_results(measured: Mapping[str, Any]) -> Panel:
         length=widgets.SelectionSlider(options=lengths, value=20, description="T"),
         presets={
             "short": {"length": 10, "note": "At T = 10 every net gets somewhere."},
-            "long": {"length": 100, "note": "At T = 100 only open forget gates carry the number."},
+            "long": {
+                "length": 100,
+                "note": "At T = 100 only the LSTMs carry the first number to the end.",
+            },
         },
     )
 
@@ -103,10 +106,9 @@ def adding_live(run: Run, names: Sequence[str], length: int, tests: int = 500) -
     curves, answers = {}, {}
     for name in names:
         colour, marker, _ = NET_LOOKS[name]
-        (curves[name],) = curve.plot([], [], "-", color=colour, lw=1.5, label=name)
+        (curves[name],) = curve.plot([], [], "-", color=colour, lw=1.5)
         (answers[name],) = line.plot([], [], marker, color=colour, ms=15, mec=style.INK)
-    for handle in curve.legend(loc="lower left").get_lines():
-        handle.set_linewidth(5)
+    curve.legend(list(answers.values()), names, loc="lower left")
     (truth,) = line.plot([], [], color=style.INK, lw=4)
     here = curve.axvline(0, color=style.INK, lw=1.5)
     fig.live(curves.values(), here, numbers, truth, answers.values())

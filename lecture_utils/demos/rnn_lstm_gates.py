@@ -21,7 +21,7 @@ from .rnn_lstm_parts import Boxes, short
 
 GATES = ("f", "i", "g", "o")
 NAMES = ("f  keep", "i  write", "g  what", "o  show")
-HAND_STEPS, TRAINED_STEPS = 8, 12
+HAND_STEPS, TRAINED_STEPS = 8, 10
 KEPT, WRITTEN, SHOWN, LOST = style.PURPLE, style.ORANGE, style.ACTIVATION, "#ead9e7"
 TOPS = (0.6, 1.25, 2.5, 5.0, 10.0)
 """Half heights of the picture of the cell."""
@@ -31,7 +31,7 @@ Update = Callable[..., tuple[Tensor, Tensor]]
 
 
 class GateSliders(widgets.VBox):
-    """Sliders for the gates of the step that ``player`` stands on.
+    """Sliders for the gates of the step that ``player`` stands on, counted from 1.
 
     ``value`` holds a row of numbers for each of f, i, g, o, with one number a step.
     """
@@ -50,18 +50,22 @@ class GateSliders(widgets.VBox):
         player.observe(self._fill, "value")
         self._fill()
 
+    @property
+    def _step(self) -> int:
+        return max(self.player.value, 1) - 1
+
     def _take(self, _: Any) -> None:
         if not self._filling:
             rows = [list(row) for row in self.value]
             for row, one in zip(rows, self.sliders, strict=True):
-                row[self.player.value] = one.value
+                row[self._step] = one.value
             self.value = tuple(map(tuple, rows))
 
     def _fill(self, _: Any = None) -> None:
         self._filling = True
         try:
             for row, one in zip(self.value, self.sliders, strict=True):
-                one.value = row[self.player.value]
+                one.value = row[self._step]
         finally:
             self._filling = False
 
@@ -144,10 +148,10 @@ class CellPicture:
         hidden: np.ndarray,
         table: Sequence[Sequence[float]],
     ) -> None:
-        """The state up to step index ``now``; arrays (steps,), ``table`` one row a row of bars."""
-        seen = np.arange(1, now + 2)
+        """The state after ``now`` steps; arrays (steps,), ``table`` one row a row of bars."""
+        seen = np.arange(1, now + 1)
         a, b = seen - 0.17, seen + 0.17
-        part = slice(0, now + 1)
+        part = slice(0, now)
         before, kept, cells = before[part], kept[part], cells[part]
         self.lost.set_segments([[(x, k), (x, v)] for x, k, v in zip(a, kept, before, strict=True)])
         self.kept.set_segments([[(x, 0), (x, v)] for x, v in zip(a, kept, strict=True)])
@@ -156,7 +160,7 @@ class CellPicture:
         )
         self.states.set_data(b, cells)
         self.shown.set_data(seen, hidden[part])
-        largest = max(np.abs(cells).max(), np.abs(before).max())
+        largest = max(np.abs(cells).max(initial=0), np.abs(before).max(initial=0))
         top = next((t for t in TOPS if largest < t), TOPS[-1])
         if self.cell.get_ylim()[1] != top:
             self.cell.set_ylim(-top, top)
@@ -168,7 +172,7 @@ class CellPicture:
         self.gates.set_segments(segments)
         self.gates.set_color(colours)
         for band in self.bands:
-            band.set_x(now + 0.55)
+            band.set_x(now - 0.45)
 
 
 def _checked(update: Update, before: Tensor, gates: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -183,14 +187,17 @@ def _checked(update: Update, before: Tensor, gates: Sequence[Tensor]) -> tuple[T
 
 
 def _sentence(
-    t: int, f: float, i: float, g: float, o: float, before: float, c: float, h: float
+    t: int, gates: Sequence[float], before: Sequence[float], c: Sequence[float], h: Sequence[float]
 ) -> str:
-    """The two equations of step ``t`` (from 1) with their numbers."""
+    """The two equations of step ``t`` (from 1) with their numbers; ``gates`` are f, i, g, o."""
+    if not t:
+        return "Before the first step the cell is empty: c<sub>0</sub> = 0, h<sub>0</sub> = 0."
+    f, i, g, o = map(short, gates)
     return (
         f"c<sub>{t}</sub> = f·c<sub>{t - 1}</sub> + i·g<sub>{t}</sub> = "
-        f"{short(f)}·{short(before)} + {short(i)}·{short(g)} = <b>{short(c)}</b>, &ensp; "
-        f"h<sub>{t}</sub> = o·tanh(c<sub>{t}</sub>) = {short(o)}·{short(float(np.tanh(c)))} = "
-        f"<b>{short(h)}</b>."
+        f"{f}·{short(before[t - 1])} + {i}·{g} = <b>{short(c[t - 1])}</b>.<br>"
+        f"h<sub>{t}</sub> = o·tanh(c<sub>{t}</sub>) = "
+        f"{o}·{short(float(np.tanh(c[t - 1])))} = <b>{short(h[t - 1])}</b>."
     )
 
 
@@ -236,7 +243,7 @@ def gates(lstm_update: Update) -> Panel:
     """
     fig = LiveFigure(820, 430)
     picture = CellPicture(fig, HAND_STEPS, list(zip(NAMES, (0, 0, -1, 0), strict=True)))
-    player = Player(HAND_STEPS - 1, HAND_STEPS - 1, label="step", rate=1.5)
+    player = Player(HAND_STEPS, HAND_STEPS, label="step", rate=1.5)
 
     def update(t: int, table: Table) -> str:
         h, c = torch.zeros(1), torch.zeros(1)
@@ -249,7 +256,7 @@ def gates(lstm_update: Update) -> Panel:
         kept = np.array(table[0]) * np.array(before)
         arrays = (np.array(before), kept, np.array(cells), np.array(hidden))
         picture.show(t, *arrays, table)
-        return _sentence(t + 1, *(row[t] for row in table), before[t], cells[t], hidden[t])
+        return _sentence(t, [row[t - 1] for row in table], before, cells, hidden)
 
     panel = Panel(
         update,
@@ -260,7 +267,7 @@ def gates(lstm_update: Update) -> Panel:
         t=player,
         table=GateSliders(REMEMBER, player),
         presets={
-            name: {"table": table, "t": HAND_STEPS - 1, "note": note}
+            name: {"table": table, "t": HAND_STEPS, "note": note}
             for name, (table, note) in BY_HAND.items()
         },
     )
@@ -269,7 +276,7 @@ def gates(lstm_update: Update) -> Panel:
         row, step, value = picture.value_at(x, y)
         rows = [list(r) for r in panel.values["table"]]
         rows[row][step] = value
-        panel.set(t=step, table=tuple(map(tuple, rows)))
+        panel.set(t=step + 1, table=tuple(map(tuple, rows)))
 
     fig.on_drag(picture.bars, drag)
     return panel
@@ -304,7 +311,7 @@ def right_answers(task: str, numbers: Sequence[float], marks: Sequence[bool]) ->
     return wanted
 
 
-SEQUENCE = "0.8* 0.1 -0.5 0.3 -0.6* 0.9 0.2 -0.2 0.5* -0.9 0.4 -0.1"
+SEQUENCE = "0.8* 0.1 -0.5 0.3 -0.6* 0.9 0.2 0.5* -0.9 0.4"
 
 
 def trained_gates(
@@ -351,37 +358,38 @@ def trained_gates(
             for a, b in zip(said, wanted, strict=True)
         ]
         answers.show(
-            [[k + 1, 0.5] for k in range(t + 1)],
-            [short(v, 1) for v in said[: t + 1]],
-            [to_rgba("#f6c8cc" if bad else "#dbe7fe") for bad in wrong[: t + 1]],
+            [[k + 1, 0.5] for k in range(t)],
+            [short(v, 1) for v in said[:t]],
+            [to_rgba("#f6c8cc" if bad else "#dbe7fe") for bad in wrong[:t]],
         )
-        words = _sentence(t + 1, *(row[t] for row in table), before[t], cells[t], hidden[t])
-        return (
-            f"{words}<br>Answer {short(said[t])}, right is {short(wanted[t])}. All "
-            f"{sum(p.numel() for p in net.parameters())} weights were learned from examples."
-        )
+        words = _sentence(t, [row[t - 1] for row in table], before, cells, hidden)
+        if t:
+            words += f" Answer {short(said[t - 1])}, right is {short(wanted[t - 1])}."
+        count = sum(p.numel() for p in net.parameters())
+        return f"{words} All {count} weights were learned from examples."
 
     panel = Panel(
         update,
         fig,
         title="A trained cell sets its own gates",
-        look="Drag a number, click a mark. What do f and i do at a mark, and what between?",
-        t=Player(TRAINED_STEPS - 1, TRAINED_STEPS - 1, label="step", rate=1.5),
+        look="Drag a number, click a mark (* in the line “inputs”). What do f and i do at a "
+        "mark, and what between?",
+        t=Player(TRAINED_STEPS, TRAINED_STEPS, label="step", rate=1.5),
         task=choice(
             {"hold the number marked last": "hold", "count the marks": "count"}, label="task"
         ),
-        x=text(SEQUENCE, "inputs, * marks"),
+        x=text(SEQUENCE, "inputs"),
         presets={
-            "hold": {"task": "hold", "x": SEQUENCE, "t": TRAINED_STEPS - 1}
+            "hold": {"task": "hold", "x": SEQUENCE, "t": TRAINED_STEPS}
             | {"note": "At a mark f falls and i rises: overwrite. Between marks f ≈ 1: remember."},
-            "count": {"task": "count", "x": SEQUENCE, "t": TRAINED_STEPS - 1}
+            "count": {"task": "count", "x": SEQUENCE, "t": TRAINED_STEPS}
             | {"note": "f stays up; each mark adds the same step to c."},
-            "fails: no mark yet": {"task": "hold", "t": TRAINED_STEPS - 1}
+            "fails: no mark yet": {"task": "hold", "t": TRAINED_STEPS}
             | {"x": "0.8 0.1 -0.5 0.3 -0.6 0.9"}
             | {"note": "Every training sequence began with a mark: before one, it has no answer."},
-            "fails: many marks": {"task": "count", "t": TRAINED_STEPS - 1}
+            "fails: many marks": {"task": "count", "t": TRAINED_STEPS}
             | {"x": " ".join(["0.5*"] * TRAINED_STEPS)}
-            | {"note": "Rarely more than 8 marks came in training: h runs into its tanh."},
+            | {"note": "So many marks were rare in training: h runs into its tanh."},
         },
     )
 
@@ -394,7 +402,7 @@ def trained_gates(
             marks[step] = not marks[step]
         elif row != 5:
             return
-        panel.set(t=max(step, panel.values["t"]), x=write_marked(numbers, marks))
+        panel.set(t=max(step + 1, panel.values["t"]), x=write_marked(numbers, marks))
 
     fig.on_drag(picture.bars, drag)
     return panel

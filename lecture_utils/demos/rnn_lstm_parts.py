@@ -90,7 +90,7 @@ class Boxes(Artist):
             if self.framed:
                 sheet[:line] = sheet[-line:] = sheet[:, :line] = sheet[:, -line:] = LINE
             if text:
-                ink = style.PAPER if colour[:3] @ (0.3, 0.6, 0.1) < 0.45 else style.INK
+                ink = style.PAPER if colour[:3] @ (0.3, 0.6, 0.1) < 0.5 else style.INK
                 letters = sprite(text, round(self.font * scale), ink)
                 height, width = letters.shape[:2]
                 blend(sheet, letters, (up - height) // 2, (across - width) // 2)

@@ -251,7 +251,7 @@ def writing(
         t=Player(LONGEST, 160, label="length", rate=14),
         model=choice(names, label="net"),
         prompt=text("", "prompt", "begin with …"),
-        temperature=log_slider(0.1, 3.0, 0.8, "temperature", per_decade=20),
+        temperature=log_slider(0.1, 3.0, 0.8, "temp.", per_decade=20),
         unit=slider(0, max(w.net.cell.hidden_size for w in writers.values()) - 1, 1, 0, "unit"),
         seed=slider(0, 19, 1, 0),
         presets=_presets(writers, units or {}),
@@ -288,6 +288,6 @@ def _presets(
         presets["fails: too hot"] |= {"temperature": 10**0.4}
         presets["fails: too hot"]["note"] = "Unlikely characters come too often: letter salad."
         for meaning, unit in units.get(model, {}).items():
-            note = f"Found by its correlation with “{meaning}” in held-out text."
-            presets[f"unit {unit}"] = presets["play"] | {"unit": unit, "note": note}
+            note = f"Unit {unit}, found by its correlation in held-out text. No label told it."
+            presets[meaning] = presets["play"] | {"unit": unit, "note": note}
     return presets
