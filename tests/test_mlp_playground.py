@@ -51,11 +51,19 @@ def lesson() -> SimpleNamespace:
     return SimpleNamespace(**{k: v for k, v in names.items() if not k.startswith("__")})
 
 
+@pytest.fixture(scope="module")
+def board(lesson: SimpleNamespace) -> panel.Panel:
+    """One panel for all tests: to make it takes as long as many of them."""
+    return demos.playground(lesson.features, lesson.make_net, lesson.train_step)
+
+
 @pytest.fixture
-def shown(lesson: SimpleNamespace):
-    made = demos.playground(lesson.features, lesson.make_net, lesson.train_step)
-    yield made
-    made.run.pause()
+def shown(board: panel.Panel):
+    board.game.own = no_points()
+    board.reset()
+    yield board
+    board.run.pause()
+    board.game.hover = None
 
 
 def plain(words: str) -> str:

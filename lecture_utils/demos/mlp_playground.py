@@ -56,6 +56,7 @@ class _Game:
         self.own = no_points()
         self.built: Any = None
         """What the present net and points were made from."""
+        self.layout: Any = None
         self.hover: Target | None = None
         self.news = ("", 0.0)
         self.pace = (0.0, 0, 0.0)  # when and at how many steps it was measured, steps a second
@@ -80,10 +81,12 @@ class _Game:
                 training.build(points, active, widths, v["activation"], v["weights"])
                 again = self.built is not None
                 self.built, self.names, self.widths = wanted, names, widths
-                self.look_at_grid()
-                self.view.build(names, active, widths)
-                self.hover = None
-                self.offer_units()
+                if self.layout != (names, active, widths):  # else the still part stays
+                    self.layout = (names, active, widths)
+                    self.look_at_grid()
+                    self.view.build(names, active, widths)
+                    self.hover = None
+                    self.offer_units()
                 words = "<b>Rebuilt: it starts anew.</b> " if again else ""
                 self.news = (words, time.perf_counter())
                 training.run.restart(halt=False)
