@@ -15,8 +15,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from panels import sweep_all
+from second_device import LAZY
 
-from lecture_utils import data, panel
+from lecture_utils import data, device, panel
 from lecture_utils.demos import backprop as demos
 from lecture_utils.demos.backprop_descent import STEPS, heights
 from lecture_utils.demos.backprop_draw import GraphView, Node, arrange, formula, short, times
@@ -887,6 +888,32 @@ def test_recipe_shows_an_error_of_the_reader_s_step(
     shown = demos.recipe(lesson.make_net, wrong, lesson.prepare, lesson.healthy, digits)
     shown.run.advance(10)
     assert "mat1 and mat2" in shown.run.message
+
+
+def test_the_recipe_moves_to_another_device(
+    lesson: SimpleNamespace, digits: data.Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On torch's lazy tensors, a second device that there is everywhere."""
+    monkeypatch.setattr(device, "_extra", [LAZY])
+    monkeypatch.setattr(device, "_followers", [])
+    monkeypatch.setattr(device, "_current", torch.device("cpu"))
+    monkeypatch.setattr(torch.__future__, "_swap_module_params_on_conversion", True)
+    monkeypatch.setattr("lecture_utils.demos.backprop_recipe.SEEN", 128)
+    few = data.Digits(*(part[:128] for part in digits))
+    shown = demos.recipe(lesson.make_net, lesson.train_step, lesson.prepare, lesson.healthy, few)
+    shown.run.advance(1)
+    device.use(LAZY)
+    shown.run.advance(1)
+    shown.refresh()
+    assert next(shown.run.models[0].parameters()).device.type == LAZY
+    assert "2 steps, 128 digits" in shown.message
+    shown.set(scaling=False)  # a new net, on the device in use
+    shown.run.advance(1)
+    shown.refresh()
+    assert next(shown.run.models[0].parameters()).device.type == LAZY
+    assert "1 step, 64 digits" in shown.message
+    device.use("cpu")
+    assert shown.error is None
 
 
 # ---- recordings

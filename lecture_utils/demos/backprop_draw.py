@@ -19,7 +19,14 @@ WIDTH, HEIGHT = 820, 400
 BOX = (72, 78)
 """Width and height of a node, in CSS pixels, as all lengths here."""
 ROWS = {"top": 318, "middle": 196, "bottom": 62}
+LINE, SMALL = "#8c959f", "#57606a"
+"""Rims of boxes, and small print."""
 CURRENT, KNOWN, EMPTY = "#fdebcf", "#eef4ff", style.PAPER
+"""Boxes: at work, with a value, without."""
+FORWARD, BACKWARD = "#b9cff8", "#f3a9b0"
+"""Edges that a value, and that a gradient, has gone along."""
+FAR = 150
+"""An edge that is longer runs along its row and enters its box from above or below."""
 
 
 @dataclass
@@ -135,7 +142,7 @@ def _curve(start: np.ndarray, end: np.ndarray, bend: float) -> np.ndarray:
     ``bend`` moves the middle of a straight one aside, in pixels.
     """
     half = np.array(BOX) / 2
-    far = end[0] - start[0] > 150 and abs(end[1] - start[1]) > 1
+    far = end[0] - start[0] > FAR and abs(end[1] - start[1]) > 1
     if far:
         first = start + [half[0], 0]
         last = end + [0, np.sign(start[1] - end[1]) * (half[1] + 26)]
@@ -195,59 +202,54 @@ class GraphView:
     ) -> None:
         """``current`` is the node at work, ``passed`` those that have sent their gradient back."""
         self._arrange(nodes)
+        active = style.GRADIENT if back else style.ACTIVATION
         used = [sum(i == k for i, _, _ in self.links) for k in range(len(nodes))]
-        colours, widths, texts = [], [], []
+        colours, widths = [], []
+        self.words.texts = texts = []
         for k, (i, target, j) in enumerate(self.links):
-            node = nodes[target]
             here = target == current
-            colour = style.FAINT
-            if target in passed:
-                colour = "#f3a9b0"
-            elif node.value is not None:
-                colour = "#b9cff8"
-            if here:
-                colour = style.GRADIENT if back else style.ACTIVATION
-            colours.append(colour)
+            known = FORWARD if nodes[target].value is not None else style.FAINT
+            colours.append(active if here else BACKWARD if target in passed else known)
             widths.append(5 if here else 3)
             if target in passed:
-                # Those beside a straight edge keep clear of it, those on a long one sit on it.
-                curve = self.curves[k]
-                level = abs(curve[0, 1] - curve[-1, 1]) < 1
-                x, y = curve[11] + ([0, 18 + 4 * (curve[11, 1] - curve[0, 1] > 1)] if level else 0)
-                if level and curve[11, 1] < curve[0, 1] - 1:
-                    y -= 40
-                ink = style.INK if here else "#57606a"
-                texts.append((x, y, short(node.local[j]), ink, 14, here, True))
-                if used[i] > 1 and nodes[i].grad is not None:
-                    near = curve[5] + [32, 6]
-                    if level:  # two edges from one box to another
-                        near = curve[6] - [0, 18]
-                    elif curve[-1, 0] - curve[0, 0] > 150:
-                        near = curve[5]
-                    share = node.local[j] * (node.grad or 0.0)
-                    sign = "+" if share >= 0 else "−"
-                    words = f"{sign}{short(abs(share))}"
-                    texts.append((*near, words, style.GRADIENT, 14, True, True))
+                slope, grad = nodes[target].local[j], nodes[target].grad or 0.0
+                self._label_edge(self.curves[k], slope, grad, here, used[i] > 1)
         self.edges.set_color(colours)
         self.edges.set_linewidths(widths)
         self.heads.set_color(colours)
+        at_work = [k == current for k in range(len(nodes))]
         faces = [EMPTY if n.value is None else KNOWN for n in nodes]
-        if current is not None:
-            faces[current] = CURRENT
-        self.boxes.set_facecolor(faces)
-        lines = [2.0] * len(nodes)
-        rims = ["#8c959f"] * len(nodes)
-        if current is not None:
-            lines[current], rims[current] = 4, style.GRADIENT if back else style.ACTIVATION
-        self.boxes.set_linewidths(lines)
-        self.boxes.set_edgecolor(rims)
+        self.boxes.set_facecolor([CURRENT if w else f for w, f in zip(at_work, faces, strict=True)])
+        self.boxes.set_linewidths([4.0 if w else 2.0 for w in at_work])
+        self.boxes.set_edgecolor([active if w else LINE for w in at_work])
         for node, (x, y) in zip(nodes, self.places, strict=True):
             texts.append((x, y + 24, node.name, style.INK, 14, True, False))
             if node.inputs:
                 words = formula(node.op, [nodes[i].name for i in node.inputs])
-                texts.append((x, y + BOX[1] / 2 + 14, words, "#57606a", 13, False, True))
+                texts.append((x, y + BOX[1] / 2 + 14, words, SMALL, 13, False, True))
             if node.value is not None:
                 texts.append((x, y - 1, short(node.value), style.ACTIVATION, 15, True, False))
             if node.grad is not None and not node.constant:
                 texts.append((x, y - 25, short(node.grad), style.GRADIENT, 15, True, False))
-        self.words.texts = texts
+
+    def _label_edge(
+        self, curve: np.ndarray, slope: float, grad: float, here: bool, fans_out: bool
+    ) -> None:
+        """The local derivative of an edge; beside a value that fans out, what came back to it."""
+        words = short(slope)
+        ink, size = style.INK if here else SMALL, 14
+        bend = curve[11, 1] - curve[0, 1]
+        share, near = slope * grad, curve[5]  # on a long edge
+        if abs(curve[0, 1] - curve[-1, 1]) < 1:  # level: above it, or below if it bends down
+            middle = curve[11] + [0, -22 if bend < -1 else 22 if bend > 1 else 18]
+            near = curve[6] - [0, 18]
+            size = 12 if len(words) > 3 and not bend else 14  # little room between two boxes
+        else:
+            middle = curve[11]
+            if curve[-1, 0] - curve[0, 0] < FAR:
+                near = curve[5] + [32, 6]
+        self.words.texts.append((*middle, words, ink, size, here, True))
+        if fans_out:
+            sign = "+" if share >= 0 else "−"
+            added = f"{sign}{short(abs(share))}"
+            self.words.texts.append((*near, added, style.GRADIENT, 14, True, True))

@@ -7,7 +7,7 @@ from typing import Any
 from .. import style
 from ..live import LiveFigure
 from ..panel import Panel, Player, choice, slider
-from .backprop_draw import HEIGHT, WIDTH, GraphView, Node, formula, short, times
+from .backprop_draw import HEIGHT, SMALL, WIDTH, GraphView, Node, formula, short, times
 
 START = {"x": 2.0, "w1": 0.5, "b1": -0.5, "w2": 2.0, "b2": 0.5, "t": 2.0}
 """Where the sliders start."""
@@ -188,7 +188,7 @@ def _panel(
     ax = view.ax
     ax.text(8, HEIGHT - 14, "value", color=style.ACTIVATION, weight="bold", va="center")
     ax.text(92, HEIGHT - 14, "gradient", color=style.GRADIENT, weight="bold", va="center")
-    ax.text(212, HEIGHT - 14, "on an edge: local derivative", color="#57606a", va="center")
+    ax.text(212, HEIGHT - 14, "on an edge: local derivative", color=SMALL, va="center")
     player = Player(max=99, label="step", rate=1.5)
     chooser = choice(list(names))
 

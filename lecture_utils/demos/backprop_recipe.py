@@ -17,8 +17,9 @@ from ..panel import Panel, Player, choice, toggle
 from ..probe import UPDATE_RATIO, Probe
 from ..training import Run
 
-SEEN = 25_600
-"""Digits a training sees, whatever its batch size: 400 steps of 64."""
+BATCH = 64
+SEEN = 400 * BATCH
+"""Digits a training sees, whatever its batch size."""
 PROBE_EVERY = 5
 LAYERS = ("0", "2", "4")
 """Names of the three linear layers in the net; "1" and "3" follow with the activation."""
@@ -29,8 +30,8 @@ SYMPTOMS = ("healthy", "diverging", "dead", "stuck at chance", "forgetting", "pl
 Recipe = dict[str, Any]
 
 
-def measure(probe: Probe, count: int) -> dict[str, float]:
-    """What the probe saw in the last step, on a batch of ``count``: numbers by "group layer".
+def measure(probe: Probe) -> dict[str, float]:
+    """What the probe saw in the last step: numbers by "group layer".
 
     Spread of each layer's activations, root mean square of the gradient that reaches it (for one
     example), size of its last update relative to its weights, and the share of dead hidden units.
@@ -41,7 +42,7 @@ def measure(probe: Probe, count: int) -> dict[str, float]:
         after = records.get(str(int(name) + 1), records[name])
         found[f"activation {k + 1}"] = after.std
         gradient = records[name].gradient
-        found[f"gradient {k + 1}"] = 0.0 if math.isnan(gradient) else gradient * count
+        found[f"gradient {k + 1}"] = 0.0 if math.isnan(gradient) else gradient * after.shape[0]
         found[f"update {k + 1}"] = records[name].update_ratio
         if after is not records[name]:
             found[f"dead {k + 1}"] = after.dead
@@ -68,7 +69,7 @@ class Training:
     def begin(self, recipe: Recipe, count: int) -> None:
         """Start over with ``recipe`` on ``count`` training digits."""
         self.recipe = dict(recipe)
-        self.batch = 64 if recipe["batches"] else count
+        self.batch = BATCH if recipe["batches"] else count
         self.steps = math.ceil(SEEN / self.batch)
         self.net = self.make_net(self.recipe, self.seed).to(device.current())
         self.optimizer = torch.optim.SGD(self.net.parameters(), lr=recipe["rate"])
@@ -76,11 +77,11 @@ class Training:
     def step(self, k: int, images: Tensor, labels: Tensor, *_: Tensor) -> dict[str, Any]:
         """Step ``k`` for a ``Run``; every fifth is probed, which takes as long as the step."""
         arguments = (k, self.net, self.optimizer, images, labels, self.recipe, self.seed)
-        if k % PROBE_EVERY and self.batch == 64:
+        if k % PROBE_EVERY and self.batch == BATCH:
             return {"loss": self.train_step(*arguments)}
         with Probe(self.net, self.optimizer) as probe:
             loss = self.train_step(*arguments)
-        return {"loss": loss, **measure(probe, self.batch)}
+        return {"loss": loss, **measure(probe)}
 
     @torch.no_grad()
     def evaluate(self, *data: Tensor) -> dict[str, Tensor]:
@@ -360,7 +361,7 @@ def _tell(
     accuracy = _until(history["accuracy"], position)[-1]
     same = _until(healthy["accuracy"], position * history["batch"] / healthy["batch"])[-1]
     losses = _until(history["loss"], max(position - 1, 0)) if "loss" in history else []
-    said = f"{position} steps, {position * history['batch']:,} digits: "
+    said = f"{position} step{'s' * (position != 1)}, {position * history['batch']:,} digits: "
     if losses:
         said += f"loss {losses[-1]:.3g}, "
     said += f"{accuracy:.1%} of the test digits right (healthy: {same:.1%})."
@@ -377,7 +378,7 @@ def _tell(
 def _as_history(run: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """What ``as_arrays`` made, as curves by name again."""
     steps = run["step"].astype(int).tolist()
-    curves: dict[str, Any] = {"batch": 64, "failed": False}
+    curves: dict[str, Any] = {"batch": BATCH, "failed": False}
     for name in ("loss", "accuracy"):
         curves[name] = (steps, run[name].tolist())
     for name in ("activation", "gradient", "update", "dead"):
