@@ -456,19 +456,18 @@ def order(attention: Callable[..., tuple[Tensor, Tensor]], model: MiniLM) -> Pan
             cells.show([[""] * n] * n, shades(table.numpy() ** 0.7))
             for label in pair:
                 label.show(names)
-        same = change < 1e-5 and change_z < 1e-4
-        return (
-            f"Rows and columns put back in order, no weight differs by more than "
-            f"<b>{change:.1g}</b>, no output by more than {change_z:.1g}: "
-            + (
-                "the words are a bag, their order is lost."
-                if same and shuffle
-                else "the order matters."
-                if shuffle
-                else "nothing is shuffled yet."
+        if change > 1e-4 or change_z > 1e-3:
+            said = (
+                f"Put back in order, the weights differ by up to <b>{change:.2f}</b> and the "
+                f"outputs by up to {change_z:.2f}: the order matters."
             )
-            + remark
-        )
+        else:
+            said = (
+                f"Put back in order, no weight differs by more than <b>{change:.0e}</b>, no output "
+                f"by more than {change_z:.0e}: "
+                + ("the words are a bag." if shuffle else "nothing is shuffled yet.")
+            )
+        return said + remark
 
     return Panel(
         update,
