@@ -415,6 +415,18 @@ def test_dying_presets_do_as_they_say(dying: Any) -> None:
     assert int(re.search(r"(\d+) dead ReLU units have come back", dying.message)[1]) > 5
 
 
+def test_a_new_case_forgets_who_was_dead(dying: Any) -> None:
+    dying.apply("Dies while it learns")
+    dying.run.rewind()
+    play(dying, 15)
+    assert max(dead(dying)) > 0.2
+    dying.apply("Works")
+    play(dying, 20)
+    assert max(dead(dying)) < 0.05
+    back = re.search(r"(\d+) dead ReLU units have come back", dying.message)
+    assert back is None or int(back[1]) < 5
+
+
 def test_the_rate_may_change_while_it_trains(dying: Any) -> None:
     dying.apply("Works")
     dying.run.speed = 50
@@ -533,8 +545,10 @@ def test_approximation() -> None:
         for side in (far, -far)
     )
     assert inside < 0.01 and beyond == pytest.approx(wanted, abs=0.1)
-    corners = panel.figure.figure.axes[0].get_lines()[3]
-    assert len(corners.get_xdata()) == 64
+    lines = panel.figure.figure.axes[0].get_lines()
+    assert len(lines[3].get_xdata()) == 64
+    beyond_x, beyond_y = (np.asarray(v) for v in lines[1].get_data())
+    np.testing.assert_array_equal(np.isnan(beyond_y), np.abs(beyond_x) < 1)
 
 
 def test_drawing_a_target() -> None:
@@ -554,6 +568,9 @@ def test_drawing_a_target() -> None:
     send(panel, "drag-end", 0, (0.6, 0))
     assert panel.board.own[305:318].abs().max() < 0.02
     torch.testing.assert_close(panel.board.own[:290], wanted[:290], atol=0.02, rtol=0)
+    send(panel, "drag-start", 0, (0.5, 1))  # from right to left
+    send(panel, "drag-end", 0, (-0.5, -1))
+    torch.testing.assert_close(panel.board.own[101:300], 2 * x[101:300], atol=0.03, rtol=0)
     panel.set(outside=True)
     assert "straight line" in panel.message
 
@@ -572,7 +589,10 @@ def test_descent() -> None:
     assert said == pytest.approx(float(gap.abs().max()), rel=0.06)
     assert said < 0.5
     kinks = (-net[0].bias / net[0].weight[:, 0]).detach()
-    assert f"{int((kinks.abs() <= 1).sum())} of 32 kinks" in panel.message
+    kinks = kinks[kinks.abs() <= 1]
+    assert f"{len(kinks)} of 32 kinks" in panel.message
+    corners = panel.figure.figure.axes[0].get_lines()[2]
+    np.testing.assert_allclose(corners.get_xdata(), kinks, atol=1e-5)
     solved = one_layer(board.x, *fit_curve(board.x, board.values("sine"), 32))
     mse = float((solved - board.values("sine")).square().mean())
     assert f"{mse:.1e} for evenly placed" in panel.message
