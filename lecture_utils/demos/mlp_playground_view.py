@@ -23,7 +23,7 @@ UNIT = 44
 MOST_LAYERS, MOST_UNITS = 6, 8
 _LEFT, _RIGHT, _TOP, _BOTTOM = 112, 706, 432, 8
 _PLANE = (776, 182, 306, 306)
-_LOSSES = (826, 52, 256, 92)
+_LOSSES = (826, 52, 232, 92)
 
 
 def _words(colours: np.ndarray) -> np.ndarray:
