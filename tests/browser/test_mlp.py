@@ -100,12 +100,21 @@ def test_dead_units_while_it_trains_and_back(notebook: Notebook) -> None:
     expect(message(panel)).to_contain_text("and 100% dead")
     settle(panel)
     end = pixels(panel)
-    panel.locator(".noUi-handle").first.focus()
+    scrub = row(panel, "scrub")
+    scrub.locator(".noUi-handle").focus()
     notebook.page.keyboard.press("Home")
     expect(message(panel)).to_contain_text("Step 0. ReLU:")
     until(panel, lambda: pixels(panel) != end)
+    notebook.page.keyboard.press("ArrowRight")
+    expect(message(panel)).to_contain_text("Step 10. ReLU:")
     settle(panel)
-    notebook.page.keyboard.press("End")
+    handle, track = (scrub.locator(name).bounding_box() for name in (".noUi-handle", ".noUi-base"))
+    height = handle["y"] + handle["height"] / 2
+    mouse = notebook.page.mouse
+    mouse.move(handle["x"] + handle["width"] / 2, height)
+    mouse.down()
+    mouse.move(track["x"] + track["width"] + 5, height, steps=6)
+    mouse.up()
     expect(message(panel)).to_contain_text("Step 300. ReLU:")
     until(panel, lambda: pixels(panel) == end)
 
