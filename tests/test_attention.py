@@ -521,6 +521,13 @@ def trained(lesson: SimpleNamespace) -> Panel:
     return shown
 
 
+def test_the_question_on_nine_letters_puts_the_net_back(lesson: SimpleNamespace) -> None:
+    before = {name: value.clone() for name, value in lesson.tiny.state_dict().items()}
+    assert lesson.run.position == 0 and lesson.nine_letters() == "hardly any"
+    assert lesson.run.position == 0 and not lesson.run.curve("loss")[0]
+    assert all(torch.equal(v, before[name]) for name, v in lesson.tiny.state_dict().items())
+
+
 def test_it_learns_to_reverse(lesson: SimpleNamespace, trained: Panel) -> None:
     shares = shares_right(lesson.tiny)
     assert min(shares[:8]) > 0.95 and max(shares[8:]) < 0.1

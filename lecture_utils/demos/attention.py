@@ -17,7 +17,7 @@ from ..panel import Panel, Player, choice, log_slider, slider, toggle
 from .attention_break import Countdown
 from .attention_heads import habits, heads, preferences, stories
 from .attention_parts import Labels, expect, own_words, parts, shades, short, wide_text
-from .attention_training import measured, recall, reversing
+from .attention_training import measured, recall, reversing, shares_right
 
 __all__ = [
     "Countdown",
@@ -29,6 +29,7 @@ __all__ = [
     "recall",
     "reversing",
     "scaling",
+    "shares_right",
     "stages",
     "stories",
     "temperature",
