@@ -169,6 +169,7 @@ def test_multi_head_is_pytorch_s(
         assert (weights - expected_weights).abs().max() < 1e-6
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 8), st.integers(1, 3))
 def test_look_up_and_softmax(lesson: SimpleNamespace, seed: int, n: int, m: int) -> None:
     generator = torch.Generator().manual_seed(seed)

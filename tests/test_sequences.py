@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lecture_utils.sequences import IGNORED, LETTERS, key_values, reversals
 
 
+@settings(deadline=None)
 @given(st.integers(1, 26), st.integers(0, 10**6), st.sampled_from(["key", "last"]))
 def test_the_value_asked_for(pairs: int, seed: int, ask: str) -> None:
     x, answers = key_values(5, pairs, seed, ask)
@@ -40,6 +41,7 @@ def test_impossible_lists_are_refused(pairs: int, ask: str) -> None:
         key_values(1, pairs, 0, ask)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(0, 5))
 def test_reversals(seed: int, shortest: int, more: int) -> None:
     longest = shortest + more

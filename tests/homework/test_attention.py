@@ -216,6 +216,7 @@ def test_reference_attention_is_torch_s(
     assert torch.allclose(torch.from_numpy(got), F.scaled_dot_product_attention(size * q, k, v))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 9), st.integers(0, 9))
 def test_reference_mask_is_the_end_of_a_square_one(reference: dict, n: int, more: int) -> None:
     square = torch.ones(n + more, n + more, dtype=torch.bool).tril()
@@ -237,6 +238,7 @@ def test_reference_heads_are_torch_s(
     assert torch.allclose(got, module(x, memory, memory)[0], atol=1e-5)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 30), st.integers(1, 8), st.integers(-20, 20))
 def test_reference_positions_turn_alike(reference: dict, n: int, half: int, offset: int) -> None:
     table = reference["positional_encoding"](n + abs(offset), 2 * half)
