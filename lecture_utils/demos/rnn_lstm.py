@@ -316,10 +316,8 @@ def through_time(
         if clip:
             cut = [f"{n} by {power(t)}" for n, t in zip(reach, totals, strict=True) if t > LIMIT]
             words.append(
-                f"Clipping divides the whole gradient: {' and '.join(cut)}. The ratio of the steps "
-                "stays."
-                if cut
-                else f"Nothing to clip: both are below {LIMIT:g}."
+                f"Clipping divides the whole gradient: {' and '.join(cut) or 'by 1, it is small'}. "
+                "The ratio of the steps stays."
             )
         return "<br>".join(words)
 

@@ -151,6 +151,7 @@ class CellPicture:
         """The state after ``now`` steps; arrays (steps,), ``table`` one row a row of bars."""
         seen = np.arange(1, now + 1)
         a, b = seen - 0.17, seen + 0.17
+        largest = np.abs(cells).max()  # of all steps: stepping must not move the scale
         part = slice(0, now)
         before, kept, cells = before[part], kept[part], cells[part]
         self.lost.set_segments([[(x, k), (x, v)] for x, k, v in zip(a, kept, before, strict=True)])
@@ -160,7 +161,6 @@ class CellPicture:
         )
         self.states.set_data(b, cells)
         self.shown.set_data(seen, hidden[part])
-        largest = max(np.abs(cells).max(initial=0), np.abs(before).max(initial=0))
         top = next((t for t in TOPS if largest < t), TOPS[-1])
         if self.cell.get_ylim()[1] != top:
             self.cell.set_ylim(-top, top)
@@ -384,9 +384,9 @@ def trained_gates(
             | {"note": "At a mark f falls and i rises: overwrite. Between marks f ≈ 1: remember."},
             "count": {"task": "count", "x": SEQUENCE, "t": TRAINED_STEPS}
             | {"note": "f stays up; each mark adds the same step to c."},
-            "fails: no mark yet": {"task": "hold", "t": TRAINED_STEPS}
+            "no mark": {"task": "hold", "t": TRAINED_STEPS}
             | {"x": "0.8 0.1 -0.5 0.3 -0.6 0.9"}
-            | {"note": "Every training sequence began with a mark: before one, it has no answer."},
+            | {"note": "Without a mark the input gate stays shut, and the cell empty."},
             "fails: many marks": {"task": "count", "t": TRAINED_STEPS}
             | {"x": " ".join(["0.5*"] * TRAINED_STEPS)}
             | {"note": "So many marks were rare in training: h runs into its tanh."},

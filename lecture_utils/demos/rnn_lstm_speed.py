@@ -90,5 +90,5 @@ def cost(seconds: Callable[[Callable[[], Tensor]], float]) -> Panel:
         title="What does length cost?",
         look="Press Play. A recurrent net must finish step t before it can begin step t + 1.",
         run=run,
-        length=widgets.SelectionSlider(options=LENGTHS, value=512, description="T"),
+        length=widgets.SelectionSlider(options=LENGTHS, value=LENGTHS[-3], description="T"),
     )
