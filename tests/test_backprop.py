@@ -408,6 +408,24 @@ def test_engine_panel_says_what_a_formula_must_return(
     assert "inputs first" in shown.shown
 
 
+@pytest.mark.parametrize(("deep", "wide"), [(9, False), (2, True)])
+def test_a_formula_too_large_for_the_picture_says_so(
+    lesson: SimpleNamespace, monkeypatch: Any, deep: int, wide: bool
+) -> None:
+    monkeypatch.setattr(panel, "strict", False)
+
+    def formula(x: Any, w1: Any, b1: Any, **_: Any) -> Any:
+        if wide:
+            return (x * w1 + x * b1) + (w1 * b1 + x * 2)
+        for _ in range(deep):
+            x = x * w1
+        return x
+
+    parts = (lesson.Scalar, lesson.order, lesson.pass_back)
+    shown = demos.engine(dict.fromkeys(("one", "two", "three"), formula), *parts)
+    assert isinstance(shown.error, ValueError) and "room for" in shown.shown
+
+
 def test_boxes_of_any_graph_keep_apart(lesson: SimpleNamespace) -> None:
     for name in show(lesson, "engine-panel").controls["graph"].options:
         shown = show(lesson, "engine-panel")

@@ -16,9 +16,13 @@ from ..draw import place, sprite
 from ..live import LiveFigure
 
 WIDTH, HEIGHT = 820, 400
-BOX = (72, 78)
+BOX = (66, 78)
 """Width and height of a node, in CSS pixels, as all lengths here."""
-ROWS = {"top": 318, "middle": 196, "bottom": 62}
+ROWS = {"top": 338, "middle": 196, "bottom": 54}
+PAIR = (246, 142)
+"""Rows of two steps in one column."""
+DEEPEST = 8
+"""Steps one after another that there is room for."""
 LINE, SMALL = "#8c959f", "#57606a"
 """Rims of boxes, and small print."""
 CURRENT, KNOWN, EMPTY = "#fdebcf", "#eef4ff", style.PAPER
@@ -43,9 +47,12 @@ class Node:
 
 
 def short(value: float) -> str:
-    """A number in at most two decimals and few letters, with a true minus sign."""
-    words = f"{value:.2f}" if abs(value) < 100 else f"{value:.3g}"
-    if "." in words and "e" not in words:
+    """A number in about three digits, with a true minus sign."""
+    size = abs(value)
+    words = f"{value:.{2 if size < 9.995 else 1 if size < 99.95 else 0}f}"
+    if size >= 9999.5:
+        words = f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
+    elif "." in words:
         words = words.rstrip("0").rstrip(".")
     return "0" if words in ("-0", "0") else words.replace("-", "−")
 
@@ -112,6 +119,11 @@ def arrange(nodes: Sequence[Node]) -> np.ndarray:
         if not node.inputs and users[k]:
             depth[k] = min(depth[u] for u in users[k]) - 1
     columns = max(depth) + 1
+    if columns - 1 > DEEPEST:
+        raise ValueError(
+            f"the formula is {columns - 1} steps deep; the picture has room for {DEEPEST}. "
+            "The engine itself has no such limit."
+        )
     pitch = (WIDTH - BOX[0] - 12) / max(columns - 1, 1)
     places = np.zeros((len(nodes), 2))
     for column in range(columns):
@@ -130,8 +142,12 @@ def arrange(nodes: Sequence[Node]) -> np.ndarray:
             rows = [ROWS["middle"]] if len(leaves) == 1 else rows
         for k, y in zip(leaves, rows, strict=False):
             places[k] = x, y
-        middle = [ROWS["middle"]] if len(steps) == 1 else np.linspace(240, 150, len(steps) or 1)
-        for k, y in zip(steps, middle, strict=False):
+        if len(steps) > len(PAIR):
+            raise ValueError(
+                f"{len(steps)} steps of the formula stand side by side; the picture has room for "
+                f"{len(PAIR)}. The engine itself has no such limit."
+            )
+        for k, y in zip(steps, [ROWS["middle"]] if len(steps) == 1 else PAIR, strict=False):
             places[k] = x, y
     return places
 
@@ -228,9 +244,9 @@ class GraphView:
                 words = formula(node.op, [nodes[i].name for i in node.inputs])
                 texts.append((x, y + BOX[1] / 2 + 14, words, SMALL, 13, False, True))
             if node.value is not None:
-                texts.append((x, y - 1, short(node.value), style.ACTIVATION, 15, True, False))
+                texts.append((x, y - 1, short(node.value), style.ACTIVATION, 14, True, False))
             if node.grad is not None and not node.constant:
-                texts.append((x, y - 25, short(node.grad), style.GRADIENT, 15, True, False))
+                texts.append((x, y - 25, short(node.grad), style.GRADIENT, 14, True, False))
 
     def _label_edge(
         self, curve: np.ndarray, slope: float, grad: float, here: bool, fans_out: bool

@@ -186,9 +186,9 @@ def _panel(
     fig = LiveFigure(WIDTH, HEIGHT)
     view = GraphView(fig)
     ax = view.ax
-    ax.text(8, HEIGHT - 14, "value", color=style.ACTIVATION, weight="bold", va="center")
-    ax.text(92, HEIGHT - 14, "gradient", color=style.GRADIENT, weight="bold", va="center")
-    ax.text(212, HEIGHT - 14, "on an edge: local derivative", color=SMALL, va="center")
+    ax.text(92, HEIGHT - 14, "value", color=style.ACTIVATION, weight="bold", va="center")
+    ax.text(176, HEIGHT - 14, "gradient", color=style.GRADIENT, weight="bold", va="center")
+    ax.text(296, HEIGHT - 14, "on an edge: local derivative", color=SMALL, va="center")
     player = Player(max=99, label="step", rate=1.5)
     chooser = choice(list(names))
 
