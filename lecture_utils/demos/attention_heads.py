@@ -60,7 +60,7 @@ def heads(attention: Attention, model: MiniLM) -> Panel:
             lines_ax: (128, 8, 120, 464),
             wall_ax: (424, 238, 384, 186),
             map_ax: (424, 6, 196, 196),
-            bars_ax: (646, 24, 162, 170),
+            bars_ax: (646, 32, 162, 162),
         },
     )
     lines_ax.set(xlim=(0, 1))
