@@ -305,6 +305,13 @@ def test_nets_that_the_engine_leaves_to_autograd(lesson) -> None:
         known(nn.Linear(2, 1))
 
 
+def test_threads_are_given_back(shown) -> None:
+    torch.set_num_threads(3)
+    shown.run.advance(2)
+    shown.refresh()
+    assert torch.get_num_threads() == 3
+
+
 # ---- what the notebook says
 
 

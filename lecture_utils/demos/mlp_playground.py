@@ -15,7 +15,7 @@ from .mlp_playground_controls import CodeView, Offer, Toggles, hidden_widths
 from .mlp_playground_data import OWN, REACH, SETS, make_points, no_points
 from .mlp_playground_engine import TrainStep
 from .mlp_playground_presets import presets
-from .mlp_playground_training import ACTIVATIONS, Features, Training, as_code, losses
+from .mlp_playground_training import ACTIVATIONS, Features, Training, as_code, losses, one_thread
 from .mlp_playground_view import Target, View
 
 GRID = 81
@@ -186,6 +186,7 @@ class _Game:
 
     # ---- the picture
 
+    @one_thread()
     def update(self, **v: Any) -> str:
         self.sync(v)
         training, run, view = self.training, self.training.run, self.view
