@@ -386,3 +386,59 @@ def test_as_mnist_without_ink_is_blank() -> None:
 def test_as_mnist_refuses_other_shapes() -> None:
     with pytest.raises(ValueError, match=r"\(H, W\), not \(1, 28, 28\)"):
         data.as_mnist(torch.zeros(1, 28, 28))
+
+
+# Text
+
+
+def test_names_are_split_without_overlap() -> None:
+    train, test, symbols = data.names()
+    assert (len(train), len(test)) == (4663, 500)
+    assert not set(train) & set(test) and len(set(train + test)) == 5163
+    assert symbols == "\nabcdefghijklmnopqrstuvwxyz"
+    assert {"mary", "john"} <= set(train + test)
+    assert data.names()[1] == test
+
+
+def test_encode_gives_places_and_refuses_the_rest() -> None:
+    assert data.encode("cab", "abc").tolist() == [2, 0, 1]
+    assert data.encode("", "abc").dtype == torch.int64
+    with pytest.raises(ValueError, match=r"\['x', 'z'\]"):
+        data.encode("zax", "abc")
+
+
+def test_name_examples_ask_for_each_next_letter() -> None:
+    inputs, targets = data.name_examples(["abc", "b"], "\nabc")
+    assert inputs.shape == (2, 4, 4) and targets.tolist() == [[1, 2, 3, 0], [2, 0, -1, -1]]
+    assert inputs[0].argmax(dim=1).tolist() == [0, 1, 2, 3]
+    assert inputs.sum(dim=2).tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+
+
+def test_shakespeare_is_three_plays() -> None:
+    train, test, symbols = data.shakespeare()
+    assert len(test) == 20_000 and len(train) > 390_000
+    assert len(symbols) == 65 and set(train + test) == set(symbols)
+    assert train.startswith("ACT I.\n") and "To be, or not to be" in train
+    assert "Macbeth" in test and "\n\n\n" not in train
+
+
+def test_adding_problem_marks_one_number_in_each_half() -> None:
+    x, target = data.adding_problem(300, 7, seed=4)
+    marks = x[..., 1]
+    assert x.shape == (300, 7, 2) and set(marks.unique().tolist()) == {0, 1}
+    assert (marks[:, :3].sum(1) == 1).all() and (marks[:, 3:].sum(1) == 1).all()
+    assert (marks.sum(0) > 0).all()
+    sums = [row[m == 1].sum() for row, m in zip(x[..., 0], marks, strict=True)]
+    torch.testing.assert_close(target, torch.stack(sums))
+    assert torch.equal(data.adding_problem(300, 7, seed=4)[0], x)
+    assert not torch.equal(data.adding_problem(300, 7, seed=5)[0], x)
+
+
+def test_adding_results_are_complete() -> None:
+    measured = data.adding_results()
+    settings = measured["settings"]
+    for by_length in measured["results"].values():
+        assert list(by_length) == ["10", "20", "30", "50", "100"]
+        for found in by_length.values():
+            assert len(found["curves"]) == len(found["test"]) == 2
+            assert {len(c) for c in found["curves"]} == {settings["steps"] // settings["every"]}

@@ -17,7 +17,14 @@ from lecture_utils.data import (
     path,
     rasterize,
 )
-from lecture_utils.models import BallConv, BallConvPool, BallDense, DigitsCNN, count_parameters
+from lecture_utils.models import (
+    BallConv,
+    BallConvPool,
+    BallDense,
+    DigitsCNN,
+    Recurrent,
+    count_parameters,
+)
 
 README = path("mnist.npz").with_name("README.md").read_text(encoding="utf-8")
 BALLS = {"BallDense": BallDense, "BallConv": BallConv, "BallConvPool": BallConvPool}
@@ -169,3 +176,18 @@ def test_weights_of_another_net_are_refused_in_one_sentence() -> None:
 def test_weights_with_other_names_are_refused() -> None:
     with pytest.raises(DataError, match=r"features\.0\.weight is .* and absent in the file"):
         load_weights(BallConv(), "ball_dense")
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM"])
+def test_recurrent_answers_at_every_step_and_never_looks_ahead(kind: str) -> None:
+    torch.manual_seed(0)
+    net = Recurrent(kind, inputs=3, hidden_size=5, outputs=2)
+    gates = 4 if kind == "LSTM" else 1
+    assert count_parameters(net) == gates * 5 * (3 + 5 + 2) + 2 * (5 + 1)
+    x = torch.randn(4, 6, 3)
+    later = x.clone()
+    later[:, 3:] += 1
+    before, after = net(x), net(later)
+    assert before.shape == (4, 6, 2)
+    assert torch.equal(before[:, :3], after[:, :3])
+    assert not torch.isclose(before[:, 3:], after[:, 3:]).all()

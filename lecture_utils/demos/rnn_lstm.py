@@ -71,18 +71,22 @@ def unrolled(rnn_step: Callable[..., Tensor], read_out: Callable[..., Tensor]) -
     strip.set(xlim=limits, ylim=(-1.1, 1.1), yticks=[-1, 0, 1], xticks=range(1, STEPS + 1))
     strip.set_xlabel("step t", labelpad=0)
     strip.axhline(0, color=style.FAINT, lw=2)
-    for name, y in (("$o_t$", 3.5), ("$h_t$", 1.75)):
-        ax.text(0.36, y, name, ha="right", va="center", size=20)
+    for name, y, colour, size in (
+        ("$o_t$", 3.5, style.INK, 20),
+        ("$W_{oh}$", 2.82, style.WEIGHT, 16),
+        ("$h_t$", 2.1, style.INK, 20),
+        ("$W_{hh}$ →", 1.4, style.WEIGHT, 16),
+        ("$W_{hx}$", 0.5, style.WEIGHT, 16),
+    ):
+        ax.text(0.42, y, name, ha="right", va="center", size=size, color=colour)
     strip.text(-0.055, 0.5, "$x_t$", transform=strip.transAxes, ha="right", va="center", size=20)
     hidden = np.array([[t, y] for t in range(1, STEPS + 1) for y in (2.1, 1.4)])
     outputs = np.array([[t, 3.5] for t in range(1, STEPS + 1)])
     for t in range(1, STEPS + 1):
         for start, end in (((t, 0.05), (t, 1.02)), ((t, 2.5), (t, 3.14))):
-            point_arrow(arrow_in(ax, style.FAINT, zorder=1), start, end)
+            point_arrow(arrow_in(ax, "#c9b3ee", zorder=1), start, end)
         if t < STEPS:
             point_arrow(arrow_in(ax, style.WEIGHT, zorder=1), (t + 0.38, 1.75), (t + 0.63, 1.75))
-    for words, x, y in (("$W_{hx}$", 1.08, 0.5), ("$W_{hh}$", 1.5, 2.58), ("$W_{oh}$", 1.08, 3.0)):
-        ax.text(x, y, words, color=style.WEIGHT, ha="center" if x > 1.2 else "left", va="center")
     frame = ax.add_patch(
         Rectangle((0, 1), 0.88, 2.92, fill=False, ec=style.PREDICTION, lw=4, zorder=5)
     )
