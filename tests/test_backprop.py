@@ -792,7 +792,7 @@ def test_symptoms_are_what_the_words_say(outcomes: dict[str, Any]) -> None:
         assert outcomes[name]["accuracy"] < 0.15
     assert outcomes["scaling"]["losses"][0] > 50
     assert outcomes["zero_grad"]["losses"][0] < 5
-    assert outcomes["rate up"]["losses"][-1] > 1000 and outcomes["rate up"]["steps"] < 400
+    assert outcomes["rate up"]["steps"] < 400  # stopped: no longer finite
     assert outcomes["batches"]["steps"] == 7
     assert max(map(max, outcomes["backprop"]["gradient"][:2])) == 0
     assert max(outcomes["rate down"]["update"][0]) < 5e-4
