@@ -169,7 +169,7 @@ def test_the_visible_check_does_not_name_the_diagnosis() -> None:
 
 def test_points_and_minutes_add_up_to_what_the_page_says() -> None:
     cells = {cell.id: cell.source for cell in load(STEM).cells}
-    said = re.search(r"(\d+) points, about (\d+) minutes", cells["homework-title"])
+    said = re.search(r"(\d+) points, about (\d+) minutes", cells["homework"])
     texts = [text for name, text in cells.items() if name.endswith("-text")]
     found = [m for m in (re.search(r"\*\*(\d+) min, (\d+) points", t) for t in texts) if m]
     assert said and len(found) == len(WRONG)

@@ -168,7 +168,7 @@ def test_another_right_answer_earns_all(exercise: str) -> None:
 
 def test_the_points_add_up_to_what_the_page_says() -> None:
     cells = {cell.id: cell.source for cell in load(STEM).cells}
-    said = re.search(r"(\d+) points", cells["homework-title"])
+    said = re.search(r"(\d+) points", cells["homework"])
     assert said and int(said[1]) == sum(points(STEM).values())
     minutes = [re.search(r"(\d+) min", text) for text in cells.values()]
     times = [
@@ -176,7 +176,7 @@ def test_the_points_add_up_to_what_the_page_says() -> None:
         for name, m in zip(cells, minutes, strict=True)
         if m and not name.endswith("title")
     ]
-    assert re.search(rf"about {sum(times)} minutes", cells["homework-title"])
+    assert re.search(rf"about {sum(times)} minutes", cells["homework"])
 
 
 def test_every_exercise_has_wrong_answers() -> None:
