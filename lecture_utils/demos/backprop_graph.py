@@ -187,8 +187,8 @@ def _panel(
     view = GraphView(fig)
     ax = view.ax
     ax.text(92, HEIGHT - 14, "value", color=style.ACTIVATION, weight="bold", va="center")
-    ax.text(176, HEIGHT - 14, "gradient", color=style.GRADIENT, weight="bold", va="center")
-    ax.text(296, HEIGHT - 14, "on an edge: local derivative", color=SMALL, va="center")
+    ax.text(178, HEIGHT - 14, "gradient", color=style.GRADIENT, weight="bold", va="center")
+    ax.text(306, HEIGHT - 14, "on an edge: local derivative", color=SMALL, va="center")
     player = Player(max=99, label="step", rate=1.5)
     chooser = choice(list(names))
 
