@@ -596,7 +596,6 @@ def test_training_panel_presets_rewind_and_seeds(lesson: SimpleNamespace) -> Non
         assert works == (run.last("loss") < 0.05), name
         if name == "Stuck":
             assert shown.message.count("0.50") == 2, shown.message
-        run.rewind()
     shown.apply("Works")
     first = shown.figure.render().copy()
     run.advance(40)
