@@ -5,6 +5,8 @@ notebook in ``test_release.py``.
 """
 
 import contextlib
+import copy
+import functools
 import io
 import linecache
 import sys
@@ -18,9 +20,14 @@ sys.path.insert(0, str(ROOT / "homework"))
 from release import exercises, student_version  # noqa: E402
 
 
-def load(stem: str) -> NotebookNode:
-    """The committed notebook ``stem``, as 01_perceptron."""
+@functools.cache
+def _read(stem: str) -> NotebookNode:
     return nbformat.read(ROOT / "notebooks" / f"{stem}.ipynb", as_version=4)
+
+
+def load(stem: str) -> NotebookNode:
+    """The committed notebook ``stem``, as 01_perceptron: a copy, read and validated once."""
+    return copy.deepcopy(_read(stem))
 
 
 def points(stem: str) -> dict[str, float]:

@@ -1,0 +1,246 @@
+"""Panels of 07_gan that show generated pictures: digits, heads, and how a generator gets there."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .. import device, style
+from ..data import load_weights
+from ..draw import place, tiles
+from ..live import LiveFigure
+from ..panel import Panel, Player, choice, slider
+from ..training import Run
+
+SHEET = 64
+"""Fakes on the sheet of digits, 8 x 8."""
+JUDGED = 300
+"""Fakes that the classifier looks at."""
+
+
+def noise(count: int, size: int, seed: int) -> Tensor:
+    """The same normal noise (count, size, 1, 1) for the same seed."""
+    return torch.randn(count, size, 1, 1, generator=torch.Generator().manual_seed(seed))
+
+
+def colours(images: Tensor) -> np.ndarray:
+    """Pictures (N, 3, H, W) in -1..1 as (N, H, W, 3) in 0..1."""
+    return ((images.detach().float().cpu() + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).numpy()
+
+
+def mosaic(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
+    """Pictures (N, H, W, 3) side by side on white, ``columns`` a row."""
+    channels = [tiles(images[..., c], columns, gap).filled(1.0) for c in range(3)]
+    return np.stack(channels, axis=-1)
+
+
+# ---- digits
+
+
+def digits_game(run: Run, G: nn.Module, judge: nn.Module, shipped: str = "digits_gan") -> Panel:
+    """A GAN on digits while it trains: a sheet of fakes, and how often each digit is among them.
+
+    ``G`` maps noise (N, size, 1, 1) to (N, 1, 28, 28) in -1..1; ``judge`` maps images in 0..1 to
+    logits (N, 10). ``shipped`` names the weights of a longer training of the same G.
+    """
+    size = next(G.parameters()).shape[0]
+    trained = load_weights(copy.deepcopy(G).cpu(), shipped)
+    device.follow(trained, judge)
+    figure = LiveFigure(820, 430)
+    left, right = (figure.figure.add_subplot() for _ in range(2))
+    place(figure, {left: (12, 12, 390, 390), right: (470, 60, 330, 320)})
+    style.picture(left, "fakes")
+    sheet = left.imshow(np.zeros((8, 8)), cmap=style.IMAGE, vmin=0, vmax=1, extent=(0, 1, 0, 1))
+    right.set(
+        xlim=(-0.6, 9.6), ylim=(0, 0.4), xticks=range(10), xlabel="digit, as our CNN reads it",
+        title="share of the fakes",
+    )  # fmt: skip
+    right.axhline(0.1, color=style.MUTED, lw=2, ls=":")
+    bars = right.bar(range(10), np.zeros(10), color=style.PREDICTION)
+    figure.live(sheet, list(bars))
+
+    def update(shown: str) -> str:
+        model = trained if shown == "shipped" else G
+        where = next(model.parameters()).device
+        with run.paused(), torch.no_grad():
+            was = model.training
+            model.eval()
+            fakes = (model(noise(JUDGED, size, 1).to(where)) + 1) / 2
+            model.train(was)
+            logits = judge(fakes)
+            position = run.position
+        chance = logits.softmax(dim=1).cpu()
+        sure, found = chance.max(dim=1)
+        share = torch.bincount(found, minlength=10) / len(found)
+        sheet.set_data(tiles(fakes[:SHEET, 0].float().cpu().numpy(), 8, 1).filled(0.0))
+        for bar, value in zip(bars, share.tolist(), strict=True):
+            bar.set_height(min(value, 0.4))
+        covered = int((share >= 0.01).sum())
+        where_from = f"Step {position}" if shown == "here" else "The shipped one"
+        return (
+            f"{where_from}: <b>{covered} of 10</b> digits among {JUDGED} fakes, the most frequent "
+            f"{float(share.max()):.0%} of the time. The CNN of section 4 is more than 90% sure of "
+            f"{float((sure > 0.9).float().mean()):.0%}."
+        )
+
+    return Panel(
+        update,
+        figure,
+        title="Digits nobody wrote",
+        look="Press Play, then scrub back. Look for digits that are missing: the dotted line is an "
+        "equal share.",
+        run=run,
+        shown=choice({"trained here": "here", "shipped, trained longer": "shipped"}, label="show"),
+    )
+
+
+# ---- heads
+
+
+def layers(G: nn.Module, nz: int) -> Panel:
+    """What each layer of a generator holds for one noise, from 1 x 1 to the picture."""
+    blocks = [m for m in G.main if isinstance(m, nn.ReLU | nn.Tanh)]
+    device.follow(G)
+    figure = LiveFigure(820, 420)
+    left, right = (figure.figure.add_subplot() for _ in range(2))
+    place(figure, {left: (16, 12, 380, 380), right: (424, 12, 380, 380)})
+    style.picture(left, "first 16 maps of this layer")
+    style.picture(right, "what comes out at the end")
+    maps = left.imshow(np.zeros((4, 4)), cmap=style.SEQUENTIAL, vmin=0, vmax=1, extent=(0, 1, 0, 1))
+    out = right.imshow(np.zeros((4, 4, 3)), extent=(0, 1, 0, 1))
+    figure.live(maps, out)
+
+    def update(layer: int, seed: int) -> str:
+        found: list[Tensor] = []
+        hooks = [
+            m.register_forward_hook(lambda _, __, y: found.append(y[0].clone())) for m in blocks
+        ]
+        try:
+            with torch.no_grad():
+                picture = G(noise(1, nz, seed).to(next(G.parameters()).device))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        shape = tuple(found[layer].shape)
+        shown = found[layer][:16].float().cpu()
+        low, high = shown.amin(), shown.amax()
+        shown = (shown - low) / (high - low).clamp(min=1e-9)
+        columns = 4 if len(shown) > 3 else 2
+        maps.set_data(tiles(shown.numpy(), columns, max(1, shape[1] // 8)))
+        out.set_data(colours(picture)[0])
+        numbers = shape[0] * shape[1] * shape[2]
+        last = " These are red, green and blue." if layer == len(blocks) - 1 else ""
+        return (
+            f"Layer {layer + 1} of {len(blocks)}: <b>{shape[0]} maps of {shape[1]} × {shape[2]}"
+            f"</b>, {numbers:,} numbers, from {nz} numbers of noise.{last}"
+        )
+
+    return Panel(
+        update,
+        figure,
+        title="From noise to a picture",
+        look="Step through the layers. Each doubles the side and halves the number of maps.",
+        layer=Player(len(blocks) - 1, label="layer", rate=1),
+        seed=slider(0, 99, 1, 4),
+    )
+
+
+def person(
+    G: nn.Module, nz: int, directions: Tensor, names: Sequence[str], real: np.ndarray
+) -> Panel:
+    """A head that nobody drew, moved along ``directions`` (K, nz), beside the nearest real one.
+
+    ``real`` (N, 64, 64, 3) uint8 are the drawings the generator was trained on.
+    """
+    device.follow(G)
+    flat = torch.from_numpy(real).float().flatten(1) / 255
+    figure = LiveFigure(820, 450)
+    face, near, strip = (figure.figure.add_subplot() for _ in range(3))
+    place(
+        figure,
+        {face: (12, 120, 300, 300), near: (420, 170, 250, 250), strip: (12, 8, 796, 96)},
+    )
+    style.picture(face, "made by G")
+    style.picture(near, "nearest real drawing")
+    strip.set_axis_off()
+    shown = face.imshow(np.zeros((64, 64, 3)), extent=(0, 1, 0, 1), interpolation="bilinear")
+    nearest = near.imshow(np.zeros((64, 64, 3)), extent=(0, 1, 0, 1), interpolation="bilinear")
+    between = strip.imshow(
+        np.zeros((64, 8 * 64, 3)), extent=(0, 8, 0, 1), aspect="auto", interpolation="bilinear"
+    )
+    (frame,) = strip.plot([], [], color=style.PREDICTION, lw=4, clip_on=False)
+    figure.live(shown, nearest, between, frame)
+    steps = torch.linspace(0, 1, 8)
+
+    def update(seed: int, other: int, towards: float, **moves: float) -> str:
+        offset = sum(
+            (m * d for m, d in zip(moves.values(), directions.cpu(), strict=True)),
+            torch.zeros(nz),
+        )[None, :, None, None]
+        a, b = noise(1, nz, seed), noise(1, nz, other)
+
+        def mix(t: Any) -> Tensor:
+            """On the sphere: noise in the middle is as long as at the ends."""
+            z = (1 - t) * a + t * b
+            length = (1 - t) * a.norm() + t * b.norm()
+            return z * (length / z.flatten(1).norm(dim=1)[:, None, None, None].clamp(min=1e-6))
+
+        z = torch.cat([mix(torch.tensor(towards).view(1, 1, 1, 1)), mix(steps.view(-1, 1, 1, 1))])
+        with torch.no_grad():
+            made = colours(G((z + offset).to(next(G.parameters()).device)))
+        distance = (flat - torch.from_numpy(made[0]).flatten()).square().mean(dim=1).sqrt()
+        k = int(distance.argmin())
+        shown.set_data(made[0])
+        nearest.set_data(real[k] / 255)
+        between.set_data(mosaic(made[1:], 8, 0))
+        x = towards * 7
+        frame.set_data([x, x + 1, x + 1, x, x], [0, 0, 1, 1, 0])
+        return (
+            f"Head {seed}: this person does not exist. The nearest of {len(real)} drawings is "
+            f"<b>{float(distance[k]):.2f}</b> away (root mean square over the pixels, 0 to 1)."
+        )
+
+    def another() -> None:
+        panel.set(seed=(panel.controls["seed"].value * 7 + 13) % 1000, towards=0.0)
+
+    controls: dict[str, Any] = {
+        f"move{k}": slider(-6.0, 6.0, 0.5, 0.0, name) for k, name in enumerate(names)
+    }
+    panel = Panel(
+        update,
+        figure,
+        title="This person does not exist",
+        look="Press the button for another head. Move a direction and watch what changes; the row "
+        "below leads to a second head.",
+        actions={"Another person": another},
+        seed=slider(0, 999, 1, 4),
+        other=slider(0, 999, 1, 11, "second seed"),
+        towards=slider(0.0, 1.0, 0.01, 0.0, "on the way"),
+        **controls,
+    )
+    return panel
+
+
+def growth(frames: np.ndarray, epochs: Sequence[int]) -> Panel:
+    """The same 32 noises through the generator as it trained: ``frames`` (E, 256, 512, 3) uint8."""
+    figure = LiveFigure(820, 430)
+    ax = figure.figure.add_subplot()
+    place(figure, {ax: (10, 15, 800, 400)})
+    ax.set_axis_off()
+    image = ax.imshow(frames[0], extent=(0, 2, 0, 1), interpolation="bilinear")
+    figure.live(image)
+
+    def update(moment: int) -> str:
+        image.set_data(frames[moment])
+        return f"After <b>{epochs[moment]} epochs</b>: 32 noises, always the same."
+
+    return Panel(
+        update,
+        figure,
+        title="How a generator learns to draw",
+        look="Press Play. What comes first: colour, outline, or eyes?",
+        moment=Player(len(frames) - 1, label="moment", rate=2),
+    )
