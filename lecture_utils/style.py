@@ -30,6 +30,13 @@ RIGHT, WRONG = BLUE, RED
 CLASSES = (ORANGE, BLUE, PURPLE, RED, VIOLET, GREY)
 """Colour of class 0, 1, ...: drawn with the marker of the same index in ``MARKERS``."""
 MARKERS = ("o", "s", "^", "D", "v", "P")
+NETS = {
+    "RNN": (PURPLE, "o", "--"),
+    "LSTM": (BLUE, "s", "-"),
+    "LSTM, forget bias 0": (GREY, "^", ":"),
+    "attention": (ORANGE, "D", "-."),
+}
+"""Colour, marker and dash of each kind of net that reads sequences."""
 
 SIGNED = LinearSegmentedColormap.from_list(
     "lecture_signed", ["#b35c00", ORANGE, "#fdf3e3", PAPER, "#e8f0ff", BLUE, "#1b4fb5"]

@@ -21,7 +21,7 @@ import lecture_utils as lu
 from lecture_utils import panel as panel_module
 from lecture_utils.demos import rnn_lstm as demos
 from lecture_utils.demos import rnn_lstm_gates, rnn_lstm_speed, rnn_lstm_text
-from lecture_utils.demos.rnn_lstm_parts import NET_LOOKS, power, read_numbers, short, write_numbers
+from lecture_utils.demos.rnn_lstm_parts import power, read_numbers, short, write_numbers
 
 NOTEBOOK = nbformat.read(Path(__file__).parents[1] / "notebooks/05_rnn_lstm.ipynb", as_version=4)
 CELLS = {cell.id: cell.source for cell in NOTEBOOK.cells}
@@ -553,7 +553,7 @@ def test_adding_results_are_the_measured_ones(lesson: SimpleNamespace) -> None:
         for name, by_length in lesson.measured["results"].items():
             for error in by_length[str(length)]["test"]:
                 assert f"{error:.4f}" in panel.message
-            colour = NET_LOOKS[name][0]
+            colour = lu.style.NETS[name][0]
             lines = [ln for ln in left.lines if ln.get_color() == colour and len(ln.get_xdata())]
             shown = [list(ln.get_ydata()) for ln in lines]
             for curve in by_length[str(length)]["curves"]:

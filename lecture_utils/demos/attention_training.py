@@ -177,11 +177,7 @@ def reversing(run: Run, make_net: Callable[[int], nn.Module], trained_to: int, s
 
 # ---- recall
 
-LOOKS = {
-    "RNN": (style.ORANGE, "s", "--"),
-    "LSTM": (style.PURPLE, "^", "-."),
-    "attention": (style.BLUE, "o", "-"),
-}
+LOOKS = {name: style.NETS[name] for name in ("RNN", "LSTM", "attention")}
 TASKS = {"look a key up": "key", "name the last value": "last"}
 
 

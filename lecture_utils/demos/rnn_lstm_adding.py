@@ -13,7 +13,6 @@ from ..data import adding_problem
 from ..live import LiveFigure
 from ..panel import Panel, slider
 from ..training import Run
-from .rnn_lstm_parts import NET_LOOKS
 
 GUESS = 1 / 6
 """Mean squared error of always answering 1: the variance of a sum of two numbers in 0..1."""
@@ -37,7 +36,7 @@ def adding_results(measured: Mapping[str, Any]) -> Panel:
         ax.axhline(GUESS, color=style.MUTED, lw=2, zorder=0)
     left.text(settings["steps"], GUESS * 1.12, "always “1”", ha="right", va="bottom", size=14)
     for name, by_length in results.items():
-        colour, marker, dash = NET_LOOKS[name]
+        colour, marker, dash = style.NETS[name]
         count = len(by_length[str(lengths[0])]["test"])
         curves[name] = [left.plot([], [], dash, color=colour, lw=2.5)[0] for _ in range(count)]
         tests = np.array([by_length[str(n)]["test"] for n in lengths])
@@ -105,7 +104,7 @@ def adding_live(run: Run, names: Sequence[str], length: int, tests: int = 500) -
     sequence.add_collection(numbers, autolim=False)
     curves, answers = {}, {}
     for name in names:
-        colour, marker, _ = NET_LOOKS[name]
+        colour, marker, _ = style.NETS[name]
         (curves[name],) = curve.plot([], [], "-", color=colour, lw=1.5)
         (answers[name],) = line.plot([], [], marker, color=colour, ms=15, mec=style.INK)
     curve.legend(list(answers.values()), names, loc="lower left")

@@ -12,14 +12,6 @@ from .. import style
 from ..draw import LINE, blend, sprite
 from ..live import LiveFigure
 
-NET_LOOKS = {
-    "RNN": (style.PURPLE, "o", "--"),
-    "LSTM": (style.BLUE, "s", "-"),
-    "LSTM, forget bias 0": (style.GREY, "^", ":"),
-    "attention": (style.ORANGE, "D", "-."),
-}
-"""Colour, marker and dash of each kind of net, in every panel of this section."""
-
 
 def short(value: float, decimals: int = 2) -> str:
     """0.25 in a fixed number of decimals, with a minus sign as long as a plus."""

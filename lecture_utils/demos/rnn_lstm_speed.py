@@ -11,7 +11,6 @@ from .. import device, style
 from ..live import LiveFigure
 from ..panel import Panel
 from ..training import Run
-from .rnn_lstm_parts import NET_LOOKS
 
 LENGTHS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 KINDS = ("RNN", "LSTM", "attention")
@@ -50,7 +49,7 @@ def cost(seconds: Callable[[Callable[[], Tensor]], float]) -> Panel:
     ax.minorticks_off()
     lines = {}
     for kind in KINDS:
-        colour, marker, dash = NET_LOOKS[kind]
+        colour, marker, dash = style.NETS[kind]
         (lines[kind],) = ax.plot([], [], dash, color=colour, marker=marker, label=kind)
     cursor = ax.axvline(LENGTHS[0], color=style.INK, lw=1.5)
     ax.legend(loc="upper left")
