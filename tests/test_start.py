@@ -77,10 +77,8 @@ def test_map_links_every_notebook_and_gives_its_minutes() -> None:
     rows = re.findall(r"^\| (\d\d) \| (.+?) \| (\d+) min \|", source("map"), re.M)
     assert [number for number, _, _ in rows] == [f"{i:02d}" for i in range(1, 9)]
     for number, name, minutes in rows:
-        found = list(NOTEBOOKS.glob(f"{number}_*.ipynb"))
-        if not found:
-            assert "in preparation" in name and "](" not in name
-            continue
-        assert f"]({found[0].name})" in name
-        title = nbformat.read(found[0], as_version=4).cells[0].source
-        assert f"{minutes} min" in title, f"{found[0].name} gives another time"
+        (found,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
+        assert f"]({found.name})" in name
+        title = nbformat.read(found, as_version=4).cells[0].source
+        assert title.startswith(f"# {int(number)} · "), f"{found.name} has another number"
+        assert f"{minutes} min" in title, f"{found.name} gives another time"
