@@ -20,16 +20,18 @@ NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 def lesson(stem: str) -> SimpleNamespace:
     """The names that a notebook's lecture part defines, run here without panels and questions.
 
-    What a cell named ``...-panel`` or ``...-question`` shows is kept for ``show``.
+    What a cell named after a panel or a question shows is kept for ``show``.
     """
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {"__name__": "__main__"}
     torch.set_num_threads(1)
     for cell in nbformat.read(NOTEBOOKS / f"{stem}.ipynb", as_version=4).cells:
         if cell.id == "homework":
             break
         if cell.cell_type == "code":
             body = ast.parse(cell.source)
-            if cell.id.endswith(("-panel", "-question")) and isinstance(body.body[-1], ast.Expr):
+            shows = cell.id.endswith(("-panel", "-question"))
+            shows = shows or cell.id.startswith(("panel-", "predict-"))
+            if shows and isinstance(body.body[-1], ast.Expr):
                 names[cell.id] = ast.Expression(body.body.pop().value)
             exec(compile(body, cell.id, "exec"), names)
     return SimpleNamespace(**{k: v for k, v in names.items() if not k.startswith("__")})

@@ -1,6 +1,5 @@
 """06_attention: its facts, its functions against PyTorch, its panels against arithmetic."""
 
-import ast
 import itertools
 import math
 import re
@@ -16,7 +15,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from panels import sweep, sweep_all
+from panels import lesson as read
+from panels import show, sweep, sweep_all
 from torch import nn
 from torch.nn import functional as F
 
@@ -32,23 +32,7 @@ NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "06_attention.ipy
 
 @pytest.fixture(scope="module")
 def lesson() -> SimpleNamespace:
-    """The notebook's names after the lecture part, run in this process, without its panels."""
-    names: dict[str, Any] = {}
-    torch.set_num_threads(1)
-    for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
-        if cell.id == "homework-setup":
-            break
-        if cell.cell_type == "code":
-            body = ast.parse(cell.source)
-            if cell.id.endswith(("-panel", "-question")) and isinstance(body.body[-1], ast.Expr):
-                names[cell.id] = ast.Expression(body.body.pop().value)
-            exec(compile(body, cell.id, "exec"), names)
-    return SimpleNamespace(**{k: v for k, v in names.items() if not k.startswith("__")})
-
-
-def show(lesson: SimpleNamespace, cell: str) -> Any:
-    """The panel or question that a cell of the notebook shows, made anew."""
-    return eval(compile(vars(lesson)[cell], cell, "eval"), vars(lesson))
+    return read("06_attention")
 
 
 def text_of(stem: str) -> str:

@@ -1,6 +1,5 @@
 """03_backprop: its engine against PyTorch, its optimizers, its panels, its symptoms."""
 
-import ast
 import math
 import random
 import re
@@ -14,8 +13,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from panels import sweep_all
-from second_device import LAZY
+from panels import lesson as read
+from panels import show, sweep_all
+from second_device import LAZY, offer
 
 from lecture_utils import data, device, panel
 from lecture_utils.demos import backprop as demos
@@ -44,23 +44,7 @@ def cells() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def lesson() -> SimpleNamespace:
-    """The notebook's names after the lecture part, run in this process, without its panels."""
-    names: dict[str, Any] = {}
-    torch.set_num_threads(1)
-    for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
-        if cell.id == "homework-setup":
-            break
-        if cell.cell_type == "code":
-            body = ast.parse(cell.source)
-            if cell.id.endswith(("-panel", "-question")) and isinstance(body.body[-1], ast.Expr):
-                names[cell.id] = ast.Expression(body.body.pop().value)
-            exec(compile(body, cell.id, "exec"), names)
-    return SimpleNamespace(**{k: v for k, v in names.items() if not k.startswith("__")})
-
-
-def show(lesson: SimpleNamespace, cell: str) -> Any:
-    """The panel or question that a cell of the notebook shows, made anew."""
-    return eval(compile(vars(lesson)[cell], cell, "eval"), vars(lesson))
+    return read("03_backprop")
 
 
 # ---- the page
@@ -908,10 +892,7 @@ def test_the_recipe_moves_to_another_device(
     lesson: SimpleNamespace, digits: data.Digits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On torch's lazy tensors, a second device that there is everywhere."""
-    monkeypatch.setattr(device, "_extra", [LAZY])
-    monkeypatch.setattr(device, "_followers", [])
-    monkeypatch.setattr(device, "_current", torch.device("cpu"))
-    monkeypatch.setattr(torch.__future__, "_swap_module_params_on_conversion", True)
+    offer(monkeypatch)
     monkeypatch.setattr("lecture_utils.demos.backprop_recipe.SEEN", 128)
     few = data.Digits(*(part[:128] for part in digits))
     shown = demos.recipe(lesson.make_net, lesson.train_step, lesson.prepare, lesson.healthy, few)

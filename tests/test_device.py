@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from second_device import LAZY
+from second_device import LAZY, offer
 from torch import nn
 
 from lecture_utils import device
@@ -20,12 +20,7 @@ OTHERS = [LAZY, *(d.name for d in device.devices() if d.available and d.name != 
 
 @pytest.fixture(autouse=True)
 def start_on_the_cpu(monkeypatch):
-    monkeypatch.setattr(device, "_extra", [LAZY])
-    monkeypatch.setattr(device, "_followers", [])
-    monkeypatch.setattr(device, "_listeners", [])
-    monkeypatch.setattr(device, "_current", torch.device("cpu"))
-    # Parameters keep their identity between CPU and GPU by themselves, with lazy ones if asked.
-    monkeypatch.setattr(torch.__future__, "_swap_module_params_on_conversion", True)
+    offer(monkeypatch)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -1,20 +1,19 @@
 """01_perceptron: its facts, its panels against independent computations, its learning rule."""
 
-import ast
 import itertools
 import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import nbformat
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from panels import sweep, sweep_all
-from second_device import LAZY
+from panels import lesson as read
+from panels import show, sweep, sweep_all
+from second_device import LAZY, offer
 
 from lecture_utils import data, device, panel
 from lecture_utils.demos import perceptron as demos
@@ -40,23 +39,7 @@ TRUTH = {
 
 @pytest.fixture(scope="module")
 def lesson() -> SimpleNamespace:
-    """The notebook's names after the lecture part, run in this process, without its panels."""
-    names: dict[str, Any] = {}
-    torch.set_num_threads(1)
-    for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
-        if cell.id == "homework-setup":
-            break
-        if cell.cell_type == "code":
-            body = ast.parse(cell.source)
-            if cell.id.endswith(("-panel", "-question")) and isinstance(body.body[-1], ast.Expr):
-                names[cell.id] = ast.Expression(body.body.pop().value)
-            exec(compile(body, cell.id, "exec"), names)
-    return SimpleNamespace(**{k: v for k, v in names.items() if not k.startswith("__")})
-
-
-def show(lesson: SimpleNamespace, cell: str) -> Any:
-    """The panel or question that a cell of the notebook shows, made anew."""
-    return eval(compile(vars(lesson)[cell], cell, "eval"), vars(lesson))
+    return read("01_perceptron")
 
 
 # ---- facts
@@ -634,10 +617,7 @@ def test_training_panel_follows_the_device(
     lesson: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On torch's lazy tensors, a second device that there is everywhere."""
-    monkeypatch.setattr(device, "_extra", [LAZY])
-    monkeypatch.setattr(device, "_followers", [])
-    monkeypatch.setattr(device, "_current", torch.device("cpu"))
-    monkeypatch.setattr(torch.__future__, "_swap_module_params_on_conversion", True)
+    offer(monkeypatch)
     net = lesson.make_net(3)
     optimizer = torch.optim.SGD(net.parameters(), lr=3.0)
 

@@ -1,6 +1,5 @@
 """05_rnn_lstm: the notebook's own functions, and every panel against an independent computation."""
 
-import ast
 import math
 import re
 from pathlib import Path
@@ -13,7 +12,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from panels import sweep, sweep_all
+from panels import lesson as read
+from panels import show, sweep, sweep_all
 from torch import nn
 from torch.nn import functional as F
 
@@ -29,24 +29,7 @@ CELLS = {cell.id: cell.source for cell in NOTEBOOK.cells}
 
 @pytest.fixture(scope="module")
 def lesson() -> SimpleNamespace:
-    """The notebook's names after the lecture part, run in this process, without its panels."""
-    names: dict[str, Any] = {"__name__": "__main__"}
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    for cell in NOTEBOOK.cells:
-        if cell.id == "homework-setup":
-            break
-        if cell.cell_type == "code" and cell.id != "device":
-            body = ast.parse(cell.source)
-            if cell.id.startswith(("panel-", "predict-")):
-                names[f"show {cell.id}"] = ast.Expression(body.body.pop().value)
-            exec(compile(body, cell.id, "exec"), names)
-    return SimpleNamespace(**{k: v for k, v in names.items() if not k.startswith("__")})
-
-
-def show(lesson: SimpleNamespace, cell: str) -> Any:
-    """The panel or question that a cell of the notebook shows, made anew."""
-    return eval(compile(vars(lesson)[f"show {cell}"], cell, "eval"), vars(lesson))
+    return read("05_rnn_lstm")
 
 
 def plain(html: str) -> str:
@@ -160,7 +143,7 @@ def test_the_corrections_stand_in_the_text() -> None:
     assert "**false**" in limits and "fixed size" in limits and "Access in order" in limits
     assert "W_{hh}\\, h_{t-1}" in CELLS["sequence"]
     assert not any("h_{t+1}" in source for source in CELLS.values())
-    assert "*45 minutes in class.*" in CELLS["title"]
+    assert "**45 minutes.**" in CELLS["title"]
 
 
 @pytest.mark.parametrize(
