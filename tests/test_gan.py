@@ -243,19 +243,19 @@ def covered(lab: Panel, steps: int) -> tuple[int, float]:
 
 def test_the_preset_that_works_covers_all_modes(lab: Panel) -> None:
     lab.apply("Covers all 8")
-    modes, good = covered(lab, 4000)
+    modes, good = covered(lab, 2500)
     assert modes == 8 and good > 0.3, lab.message
 
 
 def test_the_preset_that_collapses_keeps_two_modes(lab: Panel) -> None:
     lab.apply("Collapses")
-    modes, good = covered(lab, 4000)
+    modes, good = covered(lab, 3500)
     assert modes <= 3 and good > 0.6, lab.message
 
 
 def test_the_presets_that_break_the_game(lab: Panel) -> None:
     lab.apply("No detach")
-    modes, good = covered(lab, 2500)
+    modes, good = covered(lab, 3000)
     assert modes <= 4 and good > 0.3, lab.message
     lab.apply("Saturating")
     lab.run.advance(300)
@@ -454,7 +454,7 @@ def test_digits_game_counts_what_the_classifier_reads(lesson: SimpleNamespace) -
         heights = [bar.get_height() for bar in axes(panel)[1].patches]
         assert np.allclose(heights, (counts / counts.sum()).clamp(max=0.4), atol=1e-6)
         assert f"{int((counts >= 0.01 * len(z)).sum())} of 10" in panel.message
-    assert int((counts >= 3).sum()) >= 9, "the shipped generator covers the digits"
+    assert int((counts >= 0.01 * len(z)).sum()) >= 9, "the shipped generator covers the digits"
     panel.run.rewind()
 
 
@@ -515,12 +515,14 @@ def test_directions_are_the_principal_ones_of_the_first_layer(lesson: SimpleName
 def test_layers_and_growth(lesson: SimpleNamespace) -> None:
     panel = show(lesson, "layers-panel")
     sweep_all(panel)
-    panel.set(seed=3, layer=4)
+    panel.set(seed=3, layer=0)
+    assert "100 maps of 1 × 1" in panel.message
+    panel.set(layer=5)
     assert "3 maps of 64 × 64" in panel.message
     with torch.no_grad():
         expected = gan_images.colours(lesson.G(gan_images.noise(1, 100, 3)))[0]
     assert np.allclose(np.asarray(axes(panel)[1].images[0].get_array()), expected, atol=1e-4)
-    panel.set(layer=1)
+    panel.set(layer=2)
     assert "128 maps of 8 × 8" in panel.message
     growth = show(lesson, "growth-panel")
     sweep_all(growth)

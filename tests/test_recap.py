@@ -91,7 +91,7 @@ def test_counter_panel(lesson: SimpleNamespace) -> None:
     assert widths == [float(p) for p, _ in counts] + [float(m) for _, m in counts]
     panel.set(net="ball, dense")
     assert "678,530" in panel.message and "677,888" in panel.message
-    assert "<b>1.0</b> times" in panel.message
+    assert "<b>1.0</b> multiplications" in panel.message
 
 
 # ---- reach

@@ -142,7 +142,7 @@ def transposed(conv_transpose2d: Callable[..., Tensor]) -> Panel:
             ),
         },
         position=Player(SIDE * SIDE - 1, label="position", rate=2),
-        size=slider(1, 4, 1, 4, "kernel size"),
+        size=slider(1, 4, 1, 4, "kernel k"),
         stride=slider(1, 3, 1, 2),
         padding=slider(0, 3, 1, 1),
         x=NumberGrid(INPUT, "input"),
@@ -190,9 +190,11 @@ def deck_loop(bugs: Mapping[str, Callable[[], str]], source: str) -> Panel:
         return f"<pre class='lecture-code'>{shown}</pre>{outcome}"
 
     names = {f"{k}: {bug.split('|')[0].strip()}": bug for k, bug in enumerate(bugs, 1)}
-    return Panel(
+    panel = Panel(
         update,
         title="Six bugs",
         look="Choose one. It is run here and now; below the code stands what it did.",
         bug=choice(names, label="bug"),
     )
+    panel.controls["bug"].add_class("lecture-wide")
+    return panel

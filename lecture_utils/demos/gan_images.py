@@ -17,7 +17,7 @@ from ..training import Run
 
 SHEET = 64
 """Fakes on the sheet of digits, 8 x 8."""
-JUDGED = 300
+JUDGED = 128
 """Fakes that the classifier looks at."""
 
 
@@ -56,7 +56,7 @@ def digits_game(run: Run, G: nn.Module, judge: nn.Module, shipped: str = "digits
     sheet = left.imshow(np.zeros((8, 8)), cmap=style.IMAGE, vmin=0, vmax=1, extent=(0, 1, 0, 1))
     right.set(
         xlim=(-0.6, 9.6), ylim=(0, 0.4), xticks=range(10), xlabel="digit, as our CNN reads it",
-        title="share of the fakes",
+        yticks=[0, 0.1, 0.2, 0.3, 0.4], title="share of the fakes",
     )  # fmt: skip
     right.axhline(0.1, color=style.MUTED, lw=2, ls=":")
     bars = right.bar(range(10), np.zeros(10), color=style.PREDICTION)
@@ -107,7 +107,7 @@ def layers(G: nn.Module, nz: int) -> Panel:
     figure = LiveFigure(820, 420)
     left, right = (figure.figure.add_subplot() for _ in range(2))
     place(figure, {left: (16, 12, 380, 380), right: (424, 12, 380, 380)})
-    style.picture(left, "first 16 maps of this layer")
+    style.picture(left, "the first 16 maps here")
     style.picture(right, "what comes out at the end")
     maps = left.imshow(np.zeros((4, 4)), cmap=style.SEQUENTIAL, vmin=0, vmax=1, extent=(0, 1, 0, 1))
     out = right.imshow(np.zeros((4, 4, 3)), extent=(0, 1, 0, 1))
@@ -115,35 +115,40 @@ def layers(G: nn.Module, nz: int) -> Panel:
 
     def update(layer: int, seed: int) -> str:
         found: list[Tensor] = []
+        z = noise(1, nz, seed)
         hooks = [
             m.register_forward_hook(lambda _, __, y: found.append(y[0].clone())) for m in blocks
         ]
         try:
             with torch.no_grad():
-                picture = G(noise(1, nz, seed).to(next(G.parameters()).device))
+                picture = G(z.to(next(G.parameters()).device))
         finally:
             for hook in hooks:
                 hook.remove()
-        shape = tuple(found[layer].shape)
-        shown = found[layer][:16].float().cpu()
+        at = [z[0], *found][layer]
+        shape = tuple(at.shape)
+        shown = at[:16].float().cpu()
         low, high = shown.amin(), shown.amax()
         shown = (shown - low) / (high - low).clamp(min=1e-9)
         columns = 4 if len(shown) > 3 else 2
         maps.set_data(tiles(shown.numpy(), columns, max(1, shape[1] // 8)))
         out.set_data(colours(picture)[0])
         numbers = shape[0] * shape[1] * shape[2]
-        last = " These are red, green and blue." if layer == len(blocks) - 1 else ""
+        maps_of = f"<b>{shape[0]} maps of {shape[1]} × {shape[2]}</b>"
+        if layer == 0:
+            return f"The noise: {maps_of}, the only thing that differs from picture to picture."
+        last = " These are red, green and blue." if layer == len(blocks) else ""
         return (
-            f"Layer {layer + 1} of {len(blocks)}: <b>{shape[0]} maps of {shape[1]} × {shape[2]}"
-            f"</b>, {numbers:,} numbers, from {nz} numbers of noise.{last}"
+            f"Layer {layer} of {len(blocks)}: {maps_of}, {numbers:,} numbers, from {nz} numbers "
+            f"of noise.{last}"
         )
 
     return Panel(
         update,
         figure,
         title="From noise to a picture",
-        look="Step through the layers. Each doubles the side and halves the number of maps.",
-        layer=Player(len(blocks) - 1, label="layer", rate=1),
+        look="Step through the layers: the maps grow, and become fewer.",
+        layer=Player(len(blocks), label="layer", rate=1),
         seed=slider(0, 99, 1, 4),
     )
 
@@ -198,8 +203,11 @@ def person(
         between.set_data(mosaic(made[1:], 8, 0))
         x = towards * 7
         frame.set_data([x, x + 1, x + 1, x, x], [0, 0, 1, 1, 0])
+        who = f"Head {seed}"
+        if towards > 0:
+            who = f"{towards:.0%} of the way from head {seed} to head {other}"
         return (
-            f"Head {seed}: this person does not exist. The nearest of {len(real)} drawings is "
+            f"{who}: this person does not exist. The nearest of {len(real)} drawings is "
             f"<b>{float(distance[k]):.2f}</b> away (root mean square over the pixels, 0 to 1)."
         )
 
@@ -221,6 +229,7 @@ def person(
         towards=slider(0.0, 1.0, 0.01, 0.0, "on the way"),
         **controls,
     )
+    panel.add_class("lecture-long-labels")
     return panel
 
 

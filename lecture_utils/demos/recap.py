@@ -18,21 +18,21 @@ __all__ = ["cost", "counter", "quiz", "reach_of", "table"]
 
 BLANK = "?"
 COLUMNS = {
-    "weights are shared by": ["nobody", "all places", "all steps", "all pairs of places"],
+    "weights shared by": ["nobody", "all places", "all steps"],
     "one layer sees": [
-        "all of an input of fixed size",
+        "an input of fixed size",
         "a few neighbours",
-        "everything before, through one state",
-        "everything at once",
+        "the past, as one state",
+        "everything",
     ],
-    "steps that wait, for length n": ["1", "n"],
+    "steps in a row": ["1", "n"],
     "work for length n": ["n", "n²"],
 }
 RIGHT = {
-    "dense": ("nobody", "all of an input of fixed size", "1", "n²"),
+    "dense": ("nobody", "an input of fixed size", "1", "n²"),
     "convolution": ("all places", "a few neighbours", "1", "n"),
-    "recurrent": ("all steps", "everything before, through one state", "n", "n"),
-    "attention": ("all pairs of places", "everything at once", "1", "n²"),
+    "recurrent": ("all steps", "the past, as one state", "n", "n"),
+    "attention": ("all places", "everything", "1", "n²"),
 }
 WHY = {
     "dense": "n inputs and n outputs, each pair with a weight of its own.",
@@ -103,6 +103,7 @@ def table() -> Panel:
             for name, (column, options) in zip(names, COLUMNS.items(), strict=True)
         },
     )
+    panel.add_class("lecture-long-labels")
     return panel
 
 
@@ -134,8 +135,8 @@ def counter(
         mark.set_data([1e9], [y[names.index(net)]])
         return (
             f"{net}: <b>{parameters:,}</b> parameters, <b>{macs:,}</b> multiplications for one "
-            f"input {tuple(nets[net][1].shape)}. Each weight is used "
-            f"<b>{macs / parameters:,.1f}</b> times."
+            f"input {tuple(nets[net][1].shape)}: <b>{macs / parameters:,.1f}</b> multiplications a "
+            "parameter."
         )
 
     return Panel(

@@ -76,6 +76,8 @@ def test_a_bug_is_run(notebook: Notebook) -> None:
 
 def test_another_person(notebook: Notebook) -> None:
     panel = notebook.panel("This person does not exist")
+    # A page that has just been scrolled draws it a moment later.
+    until(panel, lambda: row(panel, "seed").locator(".widget-readout").inner_text() != "")
     before, seed = pixels(panel), value(panel, "seed")
     press(panel, "Another person")
     until(panel, lambda: value(panel, "seed") != seed)
