@@ -453,6 +453,8 @@ def lab(
         saturating=toggle(False, label="saturating loss for G"),
         noisy=toggle(True, label="noise into G"),
     )
+    for name in ("lr_D", "lr_G"):
+        panel.controls[name].readout_format = ".1e"  # 0.00010 has no room
     view.fig.on_ink(view.plane, ink, 6, style.BLUE)
     return panel
 
