@@ -121,7 +121,7 @@ def mnist() -> Digits:
     )
 
 
-HEAD_EPOCHS = (1, 2, 3, 5, 8, 12, 16, 20, 30, 40, 60, 80, 100, 150, 200, 250)
+HEAD_EPOCHS = (1, 2, 3, 5, 8, 12, 16, 20, 30, 40, 50, 60, 80, 100, 120)
 """After which epochs the pictures of ``heads_training`` were made."""
 
 

@@ -19,12 +19,12 @@ from PIL import Image
 from save import save_half
 from torch import Tensor, nn
 
+from lecture_utils.data import HEAD_EPOCHS
 from lecture_utils.models import Generator
 
 DATA = Path(__file__).resolve().parents[1]
 NZ, NGF, NDF = 100, 32, 24
-BATCH, EPOCHS = 32, 250
-SHOWN = (1, 2, 3, 5, 8, 12, 16, 20, 30, 40, 60, 80, 100, 150, 200, 250)
+BATCH, EPOCHS = 32, HEAD_EPOCHS[-1]
 PENALTY_EVERY, PENALTY = 16, 0.15
 REACH, HOLE = 8, 14
 """Pixels that a picture is moved by at most; half the side of the square that is blanked."""
@@ -137,7 +137,7 @@ def main() -> None:
                 for old, new in zip(mean.buffers(), G.buffers(), strict=True):
                     old.lerp_(new, 1 - keep) if old.is_floating_point() else old.copy_(new)
             turn += 1
-        if epoch in SHOWN:
+        if epoch in HEAD_EPOCHS:
             frames.append(sheet(mean, fixed))
             print(f"epoch {epoch}: D {d_loss.item():.3f}, G {g_loss.item():.3f}", flush=True)
     save_half(mean, "heads_gan")
