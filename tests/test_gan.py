@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from panels import NOTEBOOKS, show, sweep, sweep_all
 from panels import lesson as read
-from panels import show, sweep, sweep_all
 from second_device import LAZY
 
 import lecture_utils as lu
@@ -473,6 +473,12 @@ def test_heads(lesson: SimpleNamespace) -> None:
     among = torch.cdist(flat, flat)
     among.fill_diagonal_(math.inf)
     assert float(nearest.min()) > float((among.min(dim=1).values / size).median()), "no copies"
+    readme = " ".join((NOTEBOOKS.parent / "data" / "README.md").read_text().split())
+    drawings = among.min(dim=1).values.median() / size
+    assert (
+        f"is {nearest.min():.2f} at the least and {nearest.median():.2f} in the middle; "
+        f"from a drawing to the nearest other drawing it is {drawings:.2f}: no copies"
+    ) in readme
     apart = torch.cdist(mine, mine)[~torch.eye(64, dtype=bool)] / size
     assert float(apart.min()) > 0.02, "every noise has a head of its own"
 
