@@ -1,6 +1,7 @@
 """What all tests share: errors in panels are raised, and no figure needs a display."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -17,3 +18,8 @@ def strict_panels(monkeypatch: pytest.MonkeyPatch) -> None:
     from lecture_utils import panel
 
     monkeypatch.setattr(panel, "strict", True)
+
+
+# xdist's workers ignore Ctrl-C, and what they start would inherit that: `lecture` ends by Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -50,6 +50,12 @@ SMALL = """return nn.Sequential(
         nn.Conv2d(16, 20, 3, stride=2, padding=1), nn.BatchNorm2d(20), nn.ReLU(),
         nn.Flatten(), nn.Linear(320, 10),
     )"""
+POOLED = """return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 24, 3, padding=1), nn.BatchNorm2d(24), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(24 * 9, 10),
+    )"""
 
 
 def changed(source: str, old: str, new: str) -> str:
@@ -157,7 +163,7 @@ ALSO_RIGHT = {
     "receptive": FIELD
     + "f = 1\n    for k, s, d in reversed(layers):\n        f = (f - 1) * s + d * (k - 1) + 1\n"
     "    return f",
-    "budget": NET + SMALL,
+    "budget": NET + POOLED,
 }
 
 
