@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 _EXPORTS = {
-    "device": ["DeviceToggle", "follow"],
+    "device": ["DeviceToggle", "follow", "one_thread"],
     "live": ["LiveFigure"],
     "panel": ["Panel", "Player", "choice", "log_slider", "slider", "text", "toggle"],
     "training": ["Run", "accuracy", "fit"],

@@ -8,7 +8,8 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -18,6 +19,20 @@ import torch
 
 from .live import answer_beside_cells
 from .panel import stylesheet
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Small nets go faster on one core than shared between several: up to four times.
+
+    As a ``with`` block or over a function.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)

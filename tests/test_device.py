@@ -478,3 +478,19 @@ def test_the_toggle_greys_what_is_unavailable_and_says_why(monkeypatch):
     assert toggle.buttons["cuda"].tooltip == reason
     assert "CUDA is unavailable: no GPU &amp; no driver" in toggle.note.value
     assert not toggle.buttons["cpu"].disabled
+
+
+def test_one_thread_gives_the_others_back():
+    torch.set_num_threads(2)
+
+    @device.one_thread()
+    def inside(fails):
+        seen.append(torch.get_num_threads())
+        if fails:
+            raise ValueError("as asked")
+
+    seen: list[int] = []
+    inside(False)
+    with pytest.raises(ValueError, match="as asked"):
+        inside(True)
+    assert seen == [1, 1] and torch.get_num_threads() == 2

@@ -167,6 +167,7 @@ class Lab:
         z = torch.randn(count, self.noise, generator=generator)
         return z if self.noisy else torch.zeros_like(z)
 
+    @device.one_thread()
     def step(self, k: int) -> dict[str, Tensor]:
         """One turn of the game: ``self.k`` steps of D, then one of G."""
         where = next(self.G.parameters()).device

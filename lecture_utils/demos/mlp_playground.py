@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from .. import style
+from ..device import one_thread
 from ..draw import lattice, number
 from ..panel import Panel, choice, log_slider, slider, text, toggle
 from .mlp_playground_controls import CodeView, Offer, Toggles, hidden_widths
 from .mlp_playground_data import OWN, REACH, SETS, make_points, no_points
 from .mlp_playground_engine import TrainStep
 from .mlp_playground_presets import presets
-from .mlp_playground_training import ACTIVATIONS, Features, Training, as_code, losses, one_thread
+from .mlp_playground_training import ACTIVATIONS, Features, Training, as_code, losses
 from .mlp_playground_view import Target, View
 
 GRID = 81

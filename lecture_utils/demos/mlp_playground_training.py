@@ -1,8 +1,7 @@
 """What the playground trains: points, features, a net, and one epoch at a time."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .. import device
+from ..device import one_thread
 from ..training import Run
 from .mlp_playground_data import Points, no_points
 from .mlp_playground_engine import Engine, TrainStep, agrees, linear_layers, order_of, slow_epoch
@@ -23,17 +23,6 @@ ACTIVATIONS: Mapping[str, type[nn.Module]] = {
     "linear": nn.Identity,
 }
 Features = Callable[[Tensor, Tensor], Mapping[str, Tensor]]
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Work of a few microseconds goes faster on one core than shared between several."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def losses(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
