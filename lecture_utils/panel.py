@@ -332,14 +332,16 @@ class Panel(widgets.VBox):
     def apply(self, preset: str) -> None:
         """Set the controls of a preset and show its sentence."""
         self._note = self.presets[preset].get("note", "")
-        self._anew()
-        self.set(**{k: v for k, v in self.presets[preset].items() if k != "note"})
+        with self.lock:  # no frame of a training thread between the two
+            self._anew()
+            self.set(**{k: v for k, v in self.presets[preset].items() if k != "note"})
 
     def reset(self) -> None:
         """Back to the values the panel started with."""
         self._note = ""
-        self._anew()
-        self.set(**self._start)
+        with self.lock:
+            self._anew()
+            self.set(**self._start)
 
     def refresh(self, *, droppable: bool = False) -> None:
         """Run the update and show the figure."""

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from panels import NOTEBOOKS, show, sweep, sweep_all
 from panels import lesson as read
-from second_device import LAZY
+from second_device import LAZY, offer
 
 import lecture_utils as lu
 from lecture_utils import device
@@ -271,10 +271,7 @@ def test_the_lab_moves_to_another_device(
     lesson: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On torch's lazy tensors, a second device that there is everywhere."""
-    monkeypatch.setattr(device, "_extra", [LAZY])
-    monkeypatch.setattr(device, "_followers", [])
-    monkeypatch.setattr(device, "_current", torch.device("cpu"))
-    monkeypatch.setattr(torch.__future__, "_swap_module_params_on_conversion", True)
+    offer(monkeypatch)
     lab = show(lesson, "lab-panel")
     lab.set(opt_G="SGD", opt_D="SGD")
     lab.run.advance(3)

@@ -25,22 +25,6 @@ SPEEDS = {"as fast as it can": 0, "30 epochs a second": 30, "5 a second": 5, "1 
 LEARNING_RATE = 0.1
 
 
-class Playground(Panel):
-    """A panel whose presets and reset begin the training anew."""
-
-    game: "_Game"
-
-    def apply(self, preset: str) -> None:
-        with self.lock:  # no frame of a training thread between the two
-            self.game.built = None
-            super().apply(preset)
-
-    def reset(self) -> None:
-        with self.lock:
-            self.game.built = None
-            super().reset()
-
-
 def short(unit: str) -> str:
     """h1.2 for unit 2 of layer 1."""
     return unit.replace("layer ", "h").replace(", unit ", ".")
@@ -62,7 +46,11 @@ class _Game:
         self.news = ("", 0.0)
         self.pace = (0.0, 0, 0.0)  # when and at how many steps it was measured, steps a second
         self.code = CodeView()
-        self.panel: Playground | None = None
+        self.panel: Panel | None = None
+
+    def forget(self) -> None:
+        """Let the next update begin the training anew, whatever the controls say."""
+        self.built = None
 
     # ---- the net and its points
 
@@ -366,10 +354,11 @@ def playground(
     except Exception:  # the panel will say it: its update calls them again
         names = []
     game.names, game.widths = names, (4, 2)
-    panel = Playground(
+    panel = Panel(
         game.update,
         game.view.fig,
         title="Playground",
+        anew=game.forget,
         look="Press Play. Blue is positive, orange negative, in units and in weights. Point at a "
         "unit or a line; click a feature to switch it, or the large map to place points.",
         presets=presets(names),
