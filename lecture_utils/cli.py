@@ -67,6 +67,14 @@ def shipped_notebooks() -> Path:
     return CHECKOUT / "notebooks" if in_checkout() else PACKAGE / "notebooks"
 
 
+def data_folder() -> Path:
+    """The folder of the data files: `LECTURE_DATA`, or as they came."""
+    if chosen := os.environ.get("LECTURE_DATA"):
+        return Path(chosen).expanduser().resolve()
+    installed = PACKAGE / "datafiles"
+    return installed if installed.is_dir() else CHECKOUT / "data"
+
+
 def why_not_writable(folder: Path) -> str:
     """Make `folder` and try a file in it: the system's reason if that fails, else ''."""
     probe = folder / f".write-test-{os.getpid()}"

@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .cli import data_folder
+
 SUMS = "SHA256SUMS"
 # The centres, in x, of the balls on which the weights called ball_*_left were trained.
 LEFT = (3.0, 18.0)
@@ -28,15 +30,8 @@ class DataError(RuntimeError):
     """A data file is missing, damaged or does not fit; says which, where, and what to do."""
 
 
-def _folder() -> Path:
-    if chosen := os.environ.get("LECTURE_DATA"):
-        return Path(chosen).expanduser().resolve()
-    installed = Path(__file__).resolve().parent / "datafiles"
-    return installed if installed.is_dir() else installed.parents[1] / "data"
-
-
 def _problem(name: str, what: str) -> DataError:
-    folder = _folder()
+    folder = data_folder()
     if os.environ.get("LECTURE_DATA"):
         remedy = "copy the right file there or unset LECTURE_DATA"
     elif folder.name == "datafiles":
@@ -49,14 +44,14 @@ def _problem(name: str, what: str) -> DataError:
 def _sums() -> dict[str, str]:
     """Names and SHA-256 of the files, from a list in the format of `sha256sum -c`."""
     try:
-        lines = (_folder() / SUMS).read_text(encoding="utf-8").splitlines()
+        lines = (data_folder() / SUMS).read_text(encoding="utf-8").splitlines()
     except OSError:
         raise _problem(SUMS, "is missing") from None
     return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
 
 
 def _check(name: str, digest: str) -> Path:
-    file = _folder() / name
+    file = data_folder() / name
     try:
         content = file.read_bytes()
     except OSError:
@@ -71,7 +66,7 @@ def path(name: str) -> Path:
 
     Raises DataError when the file is not listed, missing or damaged.
     """
-    file = _folder() / name
+    file = data_folder() / name
     if file not in _checked:
         sums = _sums()
         if name not in sums:

@@ -15,7 +15,7 @@ from matplotlib import cbook
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from lecture_utils import data
+from lecture_utils import cli, data
 from lecture_utils.data import DataError
 
 FOLDER = Path(__file__).resolve().parents[1] / "data"
@@ -80,7 +80,7 @@ def test_found_inside_an_installed_package(tmp_path: Path) -> None:
     package, elsewhere = tmp_path / "site" / "lecture_utils", tmp_path / "elsewhere"
     (package / "datafiles").mkdir(parents=True)
     elsewhere.mkdir()
-    for name in ("__init__.py", "data.py"):
+    for name in ("__init__.py", "cli.py", "data.py"):
         shutil.copy(Path(data.__file__).with_name(name), package)
     for name in (data.SUMS, "mnist.npz"):
         shutil.copy(FOLDER / name, package / "datafiles")
@@ -122,7 +122,8 @@ def test_in_a_checkout_git_restores_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("LECTURE_DATA", raising=False)
-    monkeypatch.setattr(data, "__file__", str(tmp_path / "lecture_utils" / "data.py"))
+    monkeypatch.setattr(cli, "PACKAGE", tmp_path / "lecture_utils")
+    monkeypatch.setattr(cli, "CHECKOUT", tmp_path)
     (tmp_path / "data").mkdir()
     shutil.copy(FOLDER / data.SUMS, tmp_path / "data")
     with pytest.raises(DataError, match=r"`git checkout -- data/mnist\.npz` in "):
