@@ -291,10 +291,16 @@ def interrupt(signal_number: int, frame: object) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command. Returns the exit code: 0 for success, 1 with one line on stderr."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["homework"]:
+        from .homework import cli as homework
+
+        return homework.main(arguments[1:])
     parser = argparse.ArgumentParser(
         prog="lecture",
         description="Open the deep learning lecture in JupyterLab.",
-        epilog="Everything it writes goes to one folder: LECTURE_HOME, or .lecture in a clone.",
+        epilog="For those who teach: lecture homework --help. "
+        "Everything it writes goes to one folder: LECTURE_HOME, or .lecture in a clone.",
     )
     parser.add_argument(
         "notebook",

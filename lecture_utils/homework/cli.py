@@ -1,0 +1,64 @@
+"""`lecture homework VERB`: one module per verb.
+
+A verb's module has `arguments(parser)`, which adds its options, and `run(course, options)`, which
+returns the exit code. Only the module of the verb asked for is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from ..cli import CHECKOUT, LectureError, in_checkout
+from .course import Course
+
+VERBS = {
+    "release": "students' notebooks and zips, without solutions and hidden tests",
+    "collect": "take in submissions: a folder or a zip from a learning platform",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run `lecture homework` with these arguments.
+
+    Returns the exit code: 0 for success, 1 if something failed or was refused.
+    """
+    width = max(map(len, VERBS))
+    parser = argparse.ArgumentParser(
+        prog="lecture homework",
+        description="Homework for a whole class, over nbgrader.",
+        epilog="verbs:\n" + "\n".join(f"  {verb:{width}}  {what}" for verb, what in VERBS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("verb", choices=VERBS, metavar="VERB", help="what to do, see below")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="VERB --help tells")
+    asked = parser.parse_args(arguments)
+    try:
+        verb = importlib.import_module(f".{asked.verb}", __package__)
+        own = argparse.ArgumentParser(
+            prog=f"lecture homework {asked.verb}", description=verb.__doc__.splitlines()[0]
+        )
+        own.add_argument(
+            "--course", metavar="FOLDER", help="(default: LECTURE_COURSE, or homework/)"
+        )
+        own.add_argument(
+            "--db",
+            metavar="URL",
+            help="the gradebook (default: LECTURE_GRADEBOOK, or gradebook.db in the folder)",
+        )
+        verb.arguments(own)
+        options = own.parse_args(asked.rest)
+        return verb.run(Course.find(options.course, options.db), options)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "nbgrader":
+            raise
+        where = CHECKOUT if in_checkout() else "deep-learning-lecture"
+        print(
+            f"lecture: nbgrader is not installed for {sys.executable}. "
+            f"Run: python -m pip install '{where}[homework]'",
+            file=sys.stderr,
+        )
+    except LectureError as error:
+        print(f"lecture: {error}", file=sys.stderr)
+    return 1
