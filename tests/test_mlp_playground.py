@@ -26,7 +26,8 @@ from lecture_utils.demos.mlp_playground_controls import CodeView, Toggles, hidde
 from lecture_utils.demos.mlp_playground_data import COUNT, OWN, SETS, make_points, no_points
 from lecture_utils.demos.mlp_playground_engine import Engine, agrees, known, order_of
 from lecture_utils.demos.mlp_playground_training import ACTIVATIONS, as_code
-from lecture_utils.demos.mlp_playground_view import LEVELS, Target, enlarged, levels
+from lecture_utils.demos.mlp_playground_view import Target
+from lecture_utils.draw import LEVELS, enlarged, levels
 
 NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "02_mlp.ipynb"
 

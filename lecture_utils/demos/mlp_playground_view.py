@@ -11,13 +11,20 @@ from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.colors import to_rgba
 
 from .. import style
-from ..draw import Edges, place, sprite
+from ..draw import (
+    LEVELS,
+    Edges,
+    PlaneMap,
+    levels,
+    pixel_picture,
+    pixel_words,
+    place,
+    sprite,
+)
 from ..live import DPI, LiveFigure
 from .mlp_playground_data import REACH, Points
 
 WIDTH, HEIGHT = 1100, 520
-LEVELS = 33
-"""Colours of a map: few, so that a picture travels in long runs of one colour."""
 UNIT = 44
 """Side of a unit's map in CSS pixels."""
 MOST_LAYERS, MOST_UNITS = 6, 8
@@ -26,43 +33,17 @@ _PLANE = (776, 182, 306, 306)
 _LOSSES = (826, 52, 232, 92)
 
 
-def _words(colours: np.ndarray) -> np.ndarray:
-    """RGBA in 0..1 (n, 4) as pixels of four bytes (n,)."""
-    return np.ascontiguousarray(np.round(255 * colours).astype(np.uint8)).view(np.uint32)[:, 0]
-
-
 def _faded(colours: np.ndarray, share: float) -> np.ndarray:
     """Colours mixed with the paper."""
     return np.column_stack([1 - share * (1 - colours[:, :3]), colours[:, 3]])
 
 
 _RAMP = style.SIGNED(np.linspace(0, 1, LEVELS))
-_VIVID, _PALE = _words(_RAMP), _words(_faded(_RAMP, 0.25))
-_PLANE_RAMP = _words(_faded(style.SIGNED(np.linspace(0.1, 0.9, LEVELS)), 0.6))
-_INK, _LINE, _CHOSEN = _words(np.array([to_rgba(c) for c in (style.INK, "#8c959f", style.WEIGHT)]))
-
-
-def levels(values: np.ndarray, discrete: bool = False) -> np.ndarray:
-    """Values in -1..1 as indices of colours; ``discrete`` keeps their sign alone."""
-    if discrete:
-        return np.where(values > 0, np.uint8(LEVELS - 1), np.uint8(0))
-    half = (LEVELS - 1) / 2
-    return (np.clip(values, -1, 1) * half + (half + 0.5)).astype(np.uint8)
-
-
-def enlarged(values: np.ndarray, side: int) -> np.ndarray:
-    """A map (n, n), whose outer samples lie on its edges, interpolated at (side, side) pixels."""
-    at = (np.arange(side, dtype=np.float32) + 0.5) * ((len(values) - 1) / side)
-    low = at.astype(np.intp)
-    part = (at - low)[:, None]
-    for _ in range(2):  # first the rows, then, turned, the columns
-        values = (values[low] + part * (values[low + 1] - values[low])).T
-    return values
-
-
-def _image(words: np.ndarray) -> np.ndarray:
-    """Pixels of four bytes (h, w) as the renderer takes them, (h, w, 4)."""
-    return np.ascontiguousarray(words).view(np.uint8).reshape(*words.shape, 4)
+_VIVID, _PALE = pixel_words(_RAMP), pixel_words(_faded(_RAMP, 0.25))
+_PLANE_RAMP = _faded(style.SIGNED(np.linspace(0.1, 0.9, LEVELS)), 0.6)
+_INK, _LINE, _CHOSEN = pixel_words(
+    np.array([to_rgba(c) for c in (style.INK, "#8c959f", style.WEIGHT)])
+)
 
 
 class UnitMaps(Artist):
@@ -100,28 +81,7 @@ class UnitMaps(Artist):
                 inside = slice(frame, corner - frame)
                 picture[inside, inside] = _VIVID[shade]
             left, bottom = np.rint(np.array((x, y)) * scale - side / 2)
-            renderer.draw_image(pen, left, bottom, _image(picture))
-        pen.restore()
-
-
-class PlaneMap(Artist):
-    """One map (n, n) of values in -1..1 over the whole axes, drawn smoothly."""
-
-    def __init__(self, fig: LiveFigure, ax: Axes) -> None:
-        super().__init__()
-        self.values = np.zeros((2, 2), np.float32)
-        self.discrete = False
-        ax.add_artist(self)
-        self.set_zorder(0.5)
-        fig.live(self)
-
-    def draw(self, renderer: RendererAgg) -> None:
-        box = self.axes.get_window_extent()
-        left, bottom = round(box.x0), round(box.y0)
-        side = round(box.x1) - left
-        shades = levels(enlarged(self.values, side), self.discrete)
-        pen = renderer.new_gc()
-        renderer.draw_image(pen, left, bottom, _image(_PLANE_RAMP.take(shades)))
+            renderer.draw_image(pen, left, bottom, pixel_picture(picture))
         pen.restore()
 
 
@@ -177,7 +137,7 @@ class View:
         style.picture(self.plane).set(xlim=(-REACH, REACH), ylim=(-REACH, REACH))
         self.edges = Edges(self.fig, self.net, [])
         self.maps = UnitMaps(self.fig, self.net)
-        self.map = PlaneMap(self.fig, self.plane)
+        self.map = PlaneMap(self.fig, self.plane, _PLANE_RAMP)
         (self.marked,) = self.net.plot([], [], color=style.INK, lw=3, zorder=1.5)
         self.tag = self.net.text(
             0, 0, "", zorder=5, ha="center", va="center", fontsize=14,
