@@ -50,15 +50,23 @@ def main(arguments: list[str]) -> int:
         verb.arguments(own)
         options = own.parse_args(asked.rest)
         return verb.run(Course.find(options.course, options.db), options)
+    except LectureError as error:
+        problem = str(error)
+    except OSError as error:
+        problem = f"{error.filename}: {error.strerror}" if error.filename else str(error)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "nbgrader":
             raise
-        where = CHECKOUT if in_checkout() else "deep-learning-lecture"
-        print(
-            f"lecture: nbgrader is not installed for {sys.executable}. "
-            f"Run: python -m pip install '{where}[homework]'",
-            file=sys.stderr,
-        )
-    except LectureError as error:
-        print(f"lecture: {error}", file=sys.stderr)
+        problem = f"nbgrader is not installed for {sys.executable}. {_install()}"
+    except Exception as error:
+        if not type(error).__module__.startswith("sqlalchemy"):
+            raise
+        problem = f"the gradebook cannot be used: {str(error).splitlines()[0]}"
+    print(f"lecture: {problem}", file=sys.stderr)
     return 1
+
+
+def _install() -> str:
+    if in_checkout():
+        return f"In {CHECKOUT}, run: python -m pip install -c requirements-dev.txt -e '.[homework]'"
+    return "Run: python -m pip install 'deep-learning-lecture[homework]'"

@@ -168,5 +168,8 @@ def _let_nbgrader_find_alembic() -> None:
 
 
 def _is_graded(path: Path) -> bool:
-    cells: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))["cells"]
-    return any(cell["metadata"].get("nbgrader", {}).get("grade") for cell in cells)
+    try:
+        cells: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))["cells"]
+        return any(cell["metadata"].get("nbgrader", {}).get("grade") for cell in cells)
+    except (ValueError, LookupError, TypeError) as error:
+        raise HomeworkError(f"{path} is no notebook ({error}). Get it again from git.") from None

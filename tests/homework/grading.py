@@ -9,15 +9,14 @@ import copy
 import functools
 import io
 import linecache
-import sys
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
+from lecture_utils.homework.release import exercises, student_version
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "homework"))
-from release import exercises, student_version  # noqa: E402
 
 
 @functools.cache
