@@ -14,7 +14,7 @@ _EXPORTS = {
     "panel": ["Panel", "Player", "choice", "log_slider", "slider", "text", "toggle"],
     "training": ["Run", "accuracy", "fit"],
     "probe": ["Probe"],
-    "checks": ["check", "check_that", "predict"],
+    "checks": ["answer", "check", "check_that", "plain", "predict", "variant"],
 }
 _MODULES = [*_EXPORTS, "data", "minilm", "models", "sequences", "style"]
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}

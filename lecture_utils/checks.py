@@ -1,6 +1,9 @@
 """Questions the class answers before it sees, and checks that say what was wrong on which input."""
 
+import hashlib
 import inspect
+import random
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import Any
@@ -118,12 +121,71 @@ def _call(args: Sequence[Any], name: str) -> str:
     return f"{name}({', '.join(_text(arg) for arg in args)})"
 
 
+# Compared by `is`: a class of the student's may say that it equals one of these.
+_NUMBERS = (bool, int, float, complex, *{id(k): k for k in np.sctypeDict.values()}.values())
+_ATOMS = (type(None), str, *_NUMBERS)
+_TENSORS = (torch.Tensor, torch.nn.Parameter)
+
+
+def plain(value: Any, what: str = "it") -> Any:
+    """A fresh copy of ``value``, which must be plain data; use it on all that students return.
+
+    Plain are numbers, text, ``None``, NumPy arrays of numbers or text, tensors (detached, on the
+    CPU), and tuples, lists and dictionaries of those, each of exactly that class. An object of a
+    class of its own, a subclass too, may equal everything it is compared with; it raises
+    ``CheckFailed``, with ``what`` for its subject.
+    """
+    kind = type(value)
+    if any(kind is k for k in _ATOMS):
+        return value
+    if any(kind is k for k in _TENSORS):
+        return torch.Tensor.cpu(torch.Tensor.detach(value)).clone()
+    if kind is np.ndarray:
+        if value.dtype.kind not in "biufcSU":
+            raise CheckFailed(f"{what} returned an array of {value.dtype}, expected numbers")
+        return value.copy()
+    if kind is list:
+        return [plain(v, what) for v in value]
+    if kind is tuple or kind is torch.Size:
+        return tuple(plain(v, what) for v in value)
+    if kind is dict:
+        return {plain(k, what): plain(v, what) for k, v in value.items()}
+    name = type.__getattribute__(kind, "__name__")
+    raise CheckFailed(
+        f"{what} returned an object of the class {name}; expected a plain number, text, tuple, "
+        "list, dictionary, NumPy array or tensor"
+    )
+
+
+def answer(function: Callable[..., Any], *args: Any) -> Any:
+    """What ``function(*args)`` returns, as ``plain`` data.
+
+    Raises ``CheckFailed`` if it is not written yet, raises an error, or returns something else.
+    """
+    name = getattr(function, "__name__", "your function")
+    shown = [_copy(arg) for arg in args]
+    try:
+        got = function(*args)
+    except NotImplementedError:
+        raise CheckFailed(f"{name} is not written yet.") from None
+    except Exception as error:
+        raise CheckFailed(
+            f"{_call(shown, name)}\nraised {type(error).__name__}: {error}"
+        ) from error
+    return plain(got, name)
+
+
 def difference(got: Any, expected: Any, tolerance: float = 1e-5) -> str:
     """What is wrong with ``got``, in words; empty if it equals ``expected``.
 
     Compares kind, shape and values, with an absolute and relative ``tolerance``; whole numbers
-    and text exactly. Tensors, arrays, numbers and nested tuples or lists of them.
+    and text exactly. Tensors, arrays, numbers and nested tuples or lists of them; objects that are
+    not ``plain`` are wrong, whatever they say they equal.
     """
+    try:
+        got = plain(got)
+    except CheckFailed as refused:
+        return str(refused)
     if got is None:
         return "it returned nothing: is a `return` missing?"
     if isinstance(expected, tuple | list) and not np.isscalar(expected):
@@ -136,13 +198,14 @@ def difference(got: Any, expected: Any, tolerance: float = 1e-5) -> str:
                 return f"value {i}: {words}"
         return ""
     if isinstance(expected, str):
-        return "" if got == expected else f"it returned {got!r}, expected {expected!r}"
+        same = isinstance(got, str) and got == expected
+        return "" if same else f"it returned {_text(got)}, expected {expected!r}"
     try:
-        g = np.asarray(got.detach().cpu() if isinstance(got, torch.Tensor) else got)
+        g = np.asarray(got)
         e = np.asarray(expected.detach().cpu() if isinstance(expected, torch.Tensor) else expected)
         g_numbers = g.astype(float)
     except (TypeError, ValueError):
-        return f"it returned {type(got).__name__} {got!r}, expected {_text(expected)}"
+        return f"it returned {type(got).__name__} {_text(got)}, expected {_text(expected)}"
     if g.shape != e.shape:
         return f"it returned shape {g.shape}, expected shape {e.shape}"
     e_numbers = e.astype(float)
@@ -176,7 +239,7 @@ def check(
 
     Raises ``CheckFailed`` with the first input that differs, what was returned, what was
     expected, and ``explain(got, expected, *args)`` if that has something to say (the mistake
-    behind a typical wrong answer). Arguments must not be changed in place.
+    behind a typical wrong answer). Arguments must not be changed in place, nor what is in them.
     """
     name = getattr(function, "__name__", "your function")
     count = 0
@@ -192,9 +255,12 @@ def check(
                 f"{_call(kept, name)}\nraised {type(error).__name__}: {error}"
             ) from error
         for number, (arg, before) in enumerate(zip(case, kept, strict=True)):
-            changed = isinstance(arg, np.ndarray | torch.Tensor) and difference(arg, before, 0)
-            if changed:
+            if _changed(arg, before):
                 raise CheckFailed(f"{name} changed its argument number {number + 1} in place.")
+        try:
+            got = plain(got)
+        except CheckFailed as refused:
+            raise CheckFailed(f"{_call(kept, name)}\n{refused}.") from None
         if words := difference(got, expected, tolerance):
             hint = explain(got, expected, *kept) if explain else None
             raise CheckFailed(f"{_call(kept, name)}\n{words}." + (f"\n{hint}" if hint else ""))
@@ -207,13 +273,44 @@ def check(
 def _copy(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _copy(part) for key, part in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_copy(part) for part in value)
     return value.copy() if isinstance(value, np.ndarray) else value
 
 
+def _changed(value: Any, before: Any) -> bool:
+    """Whether an argument, or something in it, is no longer what it was."""
+    if isinstance(before, np.ndarray | torch.Tensor):
+        return difference(value, before, 0) != ""
+    if isinstance(before, dict):
+        return value.keys() != before.keys() or any(_changed(value[k], before[k]) for k in before)
+    if type(before) in (list, tuple):
+        pairs = zip(value, before, strict=False)
+        return len(value) != len(before) or any(_changed(new, old) for new, old in pairs)
+    return False
+
+
 def check_that(condition: Any, message: str) -> None:
-    """Raise ``CheckFailed`` with ``message`` unless ``condition`` holds."""
-    if not bool(condition):
+    """Raise ``CheckFailed`` with ``message`` unless ``condition`` holds; it must be ``plain``."""
+    if not bool(plain(condition, "a comparison with your answer")):
         raise CheckFailed(message)
+
+
+def variant(student_id: str, exercise: str) -> random.Random:
+    """The random numbers that belong to one student and one exercise, the same for ever.
+
+    Seeded by SHA-256 of both. Upper and lower case and blanks around the id do not matter. Raises
+    ``CheckFailed`` while there is no id.
+    """
+    if type(student_id) is not str or not student_id.strip():
+        raise CheckFailed(
+            'Write your student id between the quotes of student_id = "", in the cell at the '
+            "beginning of the homework. Run that cell, then those below it."
+        )
+    words = f"{unicodedata.normalize('NFC', student_id.strip().casefold())}\n{exercise}"
+    return random.Random(int.from_bytes(hashlib.sha256(words.encode()).digest(), "big"))
 
 
 def source_uses(function: Callable[..., Any], *names: str) -> list[str]:

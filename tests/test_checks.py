@@ -8,7 +8,17 @@ import pytest
 import torch
 
 from lecture_utils import panel
-from lecture_utils.checks import CheckFailed, check, check_that, difference, predict, source_uses
+from lecture_utils.checks import (
+    CheckFailed,
+    answer,
+    check,
+    check_that,
+    difference,
+    plain,
+    predict,
+    source_uses,
+    variant,
+)
 
 # ---- predictions
 
@@ -269,3 +279,169 @@ def test_source_uses():
 
     assert source_uses(student, "sorted", "torch") == ["sorted"]
     assert source_uses(len, "anything") == []
+
+
+# ---- only plain data counts
+
+
+class Same:
+    """Equals all, is true, becomes any array, and lets torch do nothing."""
+
+    def __eq__(self, other):
+        return True
+
+    def __ne__(self, other):
+        return False
+
+    def __bool__(self):
+        return True
+
+    def __array__(self, *_, **__):
+        return np.ones(1)
+
+    @classmethod
+    def __torch_function__(cls, *_, **__):
+        return torch.tensor(True)
+
+    __hash__ = None
+
+
+class SameText(str):
+    __eq__, __ne__, __hash__ = Same.__eq__, Same.__ne__, str.__hash__
+
+
+class SameNumber(float):
+    __eq__, __ne__, __hash__ = Same.__eq__, Same.__ne__, float.__hash__
+    __sub__ = __rsub__ = __abs__ = lambda self, *_: 0.0
+
+
+class SameArray(np.ndarray):
+    __eq__ = Same.__eq__
+
+
+class SameTensor(torch.Tensor):
+    __torch_function__ = Same.__torch_function__
+
+
+class Kind(type):
+    """A class that says it is float."""
+
+    def __eq__(cls, other):
+        return True
+
+    __hash__ = float.__hash__
+
+
+class SaysItIsFloat(SameNumber, metaclass=Kind):
+    pass
+
+
+ALWAYS_EQUAL = [
+    Same(),
+    SameText("no"),
+    SameNumber(7),
+    SaysItIsFloat(7),
+    np.ones(3).view(SameArray),
+    torch.ones(3).as_subclass(SameTensor),
+    np.array([Same()], dtype=object),
+]
+
+
+@pytest.mark.parametrize("got", ALWAYS_EQUAL, ids=lambda got: type(got).__name__)
+@pytest.mark.parametrize(
+    "expected", [1.0, "yes", True, np.ones(3), torch.ones(3), (1, 2), [torch.ones(3)]], ids=repr
+)
+def test_an_object_that_equals_everything_is_wrong(got, expected):
+    for answer_ in (got, [got], (got, got), {"a": got}):
+        assert "returned an" in difference(answer_, expected)
+    with pytest.raises(CheckFailed, match="same\\(1\\)\n.*returned an"):
+        check(same := named(got), lambda x: expected, [(1,)])
+    with pytest.raises(CheckFailed):
+        check_that(got, "")
+    with pytest.raises(CheckFailed, match="same returned an"):
+        answer(same, 1)
+
+
+def named(value):
+    def same(x):
+        return value
+
+    return same
+
+
+def test_plain_data_are_copied_as_they_are():
+    for value in (1, 2.5, True, None, "a", (1, [2.0]), {"a": 1}, np.float32(2), np.bool_(True)):
+        assert plain(value) == value
+        assert type(plain(value)) is type(value)
+    array = np.arange(3)
+    copy = plain(array)
+    copy[0] = 7
+    assert array.tolist() == [0, 1, 2]
+    assert plain(torch.Size([1, 2])) == (1, 2)
+    assert type(plain(torch.nn.Parameter(torch.ones(1)))) is torch.Tensor
+
+
+def test_a_tensor_s_own_methods_are_left_behind():
+    tricked = torch.zeros(1)
+    tricked.detach = tricked.numpy = tricked.cpu = lambda: torch.ones(1)
+    assert plain(tricked).tolist() == [0]
+    assert "differ" in difference(tricked, torch.ones(1))
+
+
+def test_what_is_in_a_list_must_not_change_either():
+    def spoil(layers):
+        layers[0][0][:] *= 2
+        return 1
+
+    words = fails(spoil, lambda layers: 1, [([(np.ones(2), np.ones(1))],)])
+    assert words == "spoil changed its argument number 1 in place."
+    words = fails(lambda xs: xs.pop() and 1, lambda xs: 1, [([1, 2],)])
+    assert "in place" in words
+
+
+def test_an_answer_says_why_there_is_none():
+    def empty():
+        raise NotImplementedError
+
+    with pytest.raises(CheckFailed, match="^empty is not written yet.$"):
+        answer(empty)
+    with pytest.raises(CheckFailed, match="double\\('a', 2\\)\nraised TypeError"):
+        answer(double, "a", 2)
+    assert answer(double, 2) == 4
+
+
+# ---- numbers of one's own
+
+
+PINNED = {
+    "randrange": [96, 93, 23, 97],
+    "sample": ["G", "E", "B", "F"],
+    "choice": "H",
+    "random": 0.5646955865296193,
+}
+
+
+def test_a_variant_is_the_same_for_ever():
+    """If a new Python draws otherwise, submissions of older students are graded wrongly."""
+    drawn = variant("ada", "weights")
+    assert [drawn.randrange(100) for _ in range(4)] == PINNED["randrange"]
+    assert drawn.sample("ABCDEFGHI", 4) == PINNED["sample"]
+    assert drawn.choice("ABCDEFGHI") == PINNED["choice"]
+    assert drawn.random() == pytest.approx(PINNED["random"])
+
+
+def test_a_variant_belongs_to_the_id_and_the_exercise():
+    def first(*words):
+        return variant(*words).random()
+
+    same = {first(name, "xor") for name in ("ada", " Ada ", "ADA\n", "\tada")}
+    assert len(same) == 1
+    assert first("u\u0308", "xor") == first("\u00fc", "xor")
+    others = [first(name, task) for name in ("ada", "bob", "ad a") for task in ("xor", "or")]
+    assert len(set(others)) == 6
+
+
+@pytest.mark.parametrize("nobody", ["", "  ", 12345, None])
+def test_without_an_id_there_is_no_variant(nobody):
+    with pytest.raises(CheckFailed, match='student_id = ""'):
+        variant(nobody, "xor")
