@@ -16,6 +16,10 @@ from .course import Course
 VERBS = {
     "release": "students' notebooks and zips, without solutions and hidden tests",
     "collect": "take in submissions: a folder or a zip from a learning platform",
+    "grade": "run what was handed in, in a sandbox; a table and a CSV",
+    "feedback": "a page for each student, from the gradebook",
+    "demo": "all of it on a made-up class, good and hostile",
+    "job": "grade one submission: a notebook in, a JSON out",
 }
 
 

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sysconfig
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,6 +113,13 @@ class Course:
         for step in ("source", "release", "submitted", "autograded", "feedback"):
             folder = getattr(self, step).relative_to(self.root)
             config.CourseDirectory[f"{step}_directory"] = str(folder)
+        # What students wrote is shown in pages: nothing in it may run there.
+        config.HTMLExporter.sanitize_html = True
+        config.GenerateFeedback.preprocessors = [
+            "nbgrader.preprocessors.ClearHiddenTests",
+            "nbgrader.preprocessors.GetGrades",
+            "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
+        ]
         return config
 
     def api(self) -> NbGraderAPI:
@@ -128,10 +136,13 @@ class Course:
     def gradebook(self) -> Iterator[Gradebook]:
         """nbgrader's gradebook, open as long as the `with` lasts; made if there is none."""
         from nbgrader.api import Gradebook
+        from sqlalchemy.exc import SAWarning
 
         _let_nbgrader_find_alembic()
         self.root.mkdir(parents=True, exist_ok=True)
-        with Gradebook(self.db_url, COURSE_ID) as gradebook:
+        with Gradebook(self.db_url, COURSE_ID) as gradebook, warnings.catch_warnings():
+            # nbgrader 0.9.6 makes rows in an order that SQLAlchemy 2 remarks upon.
+            warnings.filterwarnings("ignore", message="Object of type", category=SAWarning)
             yield gradebook
 
     def notebook(self, stem: str) -> Path:
