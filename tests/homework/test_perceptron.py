@@ -1,20 +1,32 @@
 """Plausible wrong answers to the homework of 01_perceptron: the grading must reject each."""
 
-import re
 import sys
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from grading import grade, load, points
+from grading import grade, misjudged, points, rounds, sums, too_few
 
 STEM = "01_perceptron"
 
 CLASSIFY = "def classify(x, w, b):\n    "
 UPDATE = "def update(x, y, w, b):\n    "
 WEIGHTS = "def gate_weights(name):\n    "
-XOR = "def xor_weights():\n    "
+OWN = """def own_gate():
+    wanted, at_least = gate_of(student_id)
+    signs = [2 * value - 1 for value in wanted]
+    """
+XOR = """def xor_weights():
+    off, on, *units = switches_of(student_id)
+    low, high = 1.5 * off + 0.5 * on, 0.5 * off + 1.5 * on
+    rows = {"OR": (1, low), "NOR": (-1, low), "AND": (1, high), "NAND": (-1, high)}
+    W1 = torch.tensor([[float(rows[unit][0])] * 2 for unit in units])
+    b1 = torch.tensor([-rows[unit][0] * rows[unit][1] for unit in units])
+    w2 = torch.tensor([{"OR": 1.0, "NOR": -1, "AND": -1, "NAND": 1}[unit] for unit in units])
+    b2 = torch.tensor(sum({"NOR": 1.0, "NAND": -1.0}.get(unit, 0.0) for unit in units) - 0.5)
+    SUMS = [float(off + on), 2.0 * on]
+    """
 STEP = "def multiclass_step(x, y, W, b):\n    "
 TRAIN = "def train_digits(x, y, passes=3):\n    "
 GATES = (
@@ -81,24 +93,36 @@ WRONG = {
         + 'gates["MAJORITY"] = ([1, 1], -1.5)\n    return gates[name]',
         "the same for all": WEIGHTS + "return [1, 1], -1.5",
     },
+    "own-gate": {
+        "all must be 1": OWN + "return [1] * 6, 0.5 - at_least",
+        "zeros forgotten in the bias": OWN + "return signs, 0.5 - at_least",
+        "one more needed": OWN + "return signs, wanted.count(0) - at_least - 0.5",
+        "one fewer needed": OWN + "return signs, wanted.count(0) - at_least + 1.5",
+        "the other way round": OWN + "return [-s for s in signs], at_least - wanted.count(0) - 0.5",
+        "line through the points": OWN + "return signs, wanted.count(0) - at_least",
+        "line too near": OWN + "return signs, wanted.count(0) - at_least + 0.2",
+        "weights for ones only": OWN + "return wanted, 0.5 - at_least",
+        "one weight too few": OWN + "return signs[:5], wanted.count(0) - at_least + 0.5",
+        "constant": OWN + "return [0] * 6, 1",
+        "bias only": OWN + "return wanted.count(0) - at_least + 0.5",
+    },
     "xor": {
-        "the lecture's hidden units": XOR
-        + "return torch.tensor([[1.0, 1], [-1, -1]]), torch.tensor([-0.5, 1.5]), "
-        "torch.ones(2), torch.tensor(-1.5)",
-        "AND before OR": XOR + "return torch.ones(2, 2), torch.tensor([-1.5, -0.5]), "
-        "torch.tensor([-1.0, 1]), torch.tensor(-0.5)",
-        "output OR": XOR + "return torch.ones(2, 2), torch.tensor([-0.5, -1.5]), "
-        "torch.ones(2), torch.tensor(-0.5)",
-        "both units OR": XOR + "return torch.ones(2, 2), torch.tensor([-0.5, -0.5]), "
-        "torch.tensor([1.0, -1]), torch.tensor(-0.5)",
-        "w2 as a row": XOR + "return torch.ones(2, 2), torch.tensor([-0.5, -1.5]), "
-        "torch.tensor([[1.0, -1]]), torch.tensor(-0.5)",
-        "b2 as a vector": XOR + "return torch.ones(2, 2), torch.tensor([-0.5, -1.5]), "
-        "torch.tensor([1.0, -1]), torch.tensor([-0.5])",
-        "thresholds on the points": XOR + "return torch.ones(2, 2), torch.tensor([0.0, -1.0]), "
-        "torch.tensor([1.0, -1]), torch.tensor(0.0)",
-        "no bias at the output": XOR + "return torch.ones(2, 2), torch.tensor([-0.5, -1.5]), "
-        "torch.tensor([-1.0, 1]), torch.tensor(0.0)",
+        "inputs 0 and 1": XOR
+        + "return torch.ones(2, 2), torch.tensor([-0.5, -1.5]), torch.tensor([1.0, -1.0]), b2",
+        "hidden units in the other order": XOR + "return W1.flip(0), b1.flip(0), w2.flip(0), b2",
+        "one hidden unit twice": XOR + "return W1[[0, 0]], b1[[0, 0]], w2, b2",
+        "all signs turned": XOR + "return -W1, -b1, w2, b2",
+        "output OR": XOR + "return W1, b1, torch.ones(2), torch.tensor(-0.5)",
+        "output AND": XOR + "return W1, b1, torch.ones(2), torch.tensor(-1.5)",
+        "output turned": XOR + "return W1, b1, -w2, -b2",
+        "no bias at the output": XOR + "return W1, b1, w2, torch.tensor(-2.5)",
+        "w2 as a row": XOR + "return W1, b1, w2[None], b2",
+        "b2 as a vector": XOR + "return W1, b1, w2, b2[None]",
+        "thresholds on the points": XOR
+        + "return W1, -W1[:, 0] * torch.tensor(SUMS)[[0, 1]], w2, b2",
+        "thresholds too near": XOR + "return W1, b1 + 0.4 * (on - off), w2, b2",
+        "no bias": XOR + "return W1, 0 * b1, w2, b2",
+        "three of four": XOR + "return W1, b1, w2",
     },
     "multiclass": {
         "nothing taken away": STEP
@@ -139,6 +163,28 @@ WRONG = {
         "sums the other way round": TRAIN + LOOP + "return -W_sum, -b_sum",
     },
 }
+KEEPS = {
+    "weights": {
+        **dict.fromkeys(
+            [
+                "threshold of OR for AND",
+                "line through the points",
+                "line too near",
+                "NAND as AND",
+                "NOR as NAND",
+                "implies the other way",
+            ],
+            ["weights-majority-test"],
+        ),
+        **dict.fromkeys(["all three for a majority", "majority of two inputs"], ["weights-test"]),
+    },
+    "xor": {
+        **dict.fromkeys(
+            ["output OR", "output AND", "output turned", "no bias at the output"],
+            ["xor-hidden-test"],
+        ),
+    },
+}
 ALSO_RIGHT = {
     "classify": CLASSIFY + "return 2 * (x @ w + b >= 0).astype(int) - 1",
     "update": UPDATE + "wrong = (1 if x @ w + b > 0 else -1 if x @ w + b < 0 else 0) != y\n"
@@ -146,39 +192,24 @@ ALSO_RIGHT = {
     "weights": WEIGHTS
     + 'return {"AND": ([2, 2], -3), "NAND": ([-2, -2], 3), "NOR": ([-4, -4], 2), '
     '"IMPLIES": ([-3, 3], 1.5), "MAJORITY": ([2, 2, 2], -3)}[name]',
-    "xor": XOR + "return 2 * torch.ones(2, 2), torch.tensor([-1.0, -3.0]), "
-    "torch.tensor([1.0, -2]), torch.tensor(-0.5)",
+    "own-gate": OWN + "return np.array(signs) * 2, 2 * (wanted.count(0) - at_least) + 0.9",
+    "xor": XOR + "return [(3 * W1).double(), 3 * b1.double(), 2 * w2, 2 * b2]",
     "digits-homework": TRAIN + LOOP + "return W_sum, b_sum",  # a sum ranks as its average does
 }
 
 
-@pytest.mark.parametrize(
-    ("exercise", "mistake"), [(e, m) for e, answers in WRONG.items() for m in answers]
-)
-def test_wrong_answer_earns_nothing(exercise: str, mistake: str) -> None:
-    earned = grade(STEM, {exercise: WRONG[exercise][mistake]})
-    assert earned[f"{exercise}-test"] == 0
+@pytest.mark.parametrize("chosen", rounds(WRONG), ids=lambda chosen: ", ".join(chosen.values()))
+def test_wrong_answers_are_rejected(chosen: dict[str, str]) -> None:
+    assert not misjudged(STEM, WRONG, KEEPS, chosen)
 
 
-@pytest.mark.parametrize("exercise", ALSO_RIGHT)
-def test_another_right_answer_earns_all(exercise: str) -> None:
-    test = f"{exercise}-test"
-    assert grade(STEM, {exercise: ALSO_RIGHT[exercise]})[test] == points(STEM)[test]
+def test_every_check_is_failed_by_wrong_answers() -> None:
+    assert not too_few(STEM, WRONG, KEEPS)
 
 
-def test_the_points_add_up_to_what_the_page_says() -> None:
-    cells = {cell.id: cell.source for cell in load(STEM).cells}
-    said = re.search(r"(\d+) points", cells["homework"])
-    assert said and int(said[1]) == sum(points(STEM).values())
-    minutes = [re.search(r"(\d+) min", text) for text in cells.values()]
-    times = [
-        int(m[1])
-        for name, m in zip(cells, minutes, strict=True)
-        if m and name not in ("title", "homework")
-    ]
-    assert re.search(rf"about {sum(times)} minutes", cells["homework"])
+def test_other_right_answers_earn_all() -> None:
+    assert grade(STEM, ALSO_RIGHT) == points(STEM)
 
 
-def test_every_exercise_has_wrong_answers() -> None:
-    assert {f"{name}-test" for name in WRONG} == set(points(STEM))
-    assert all(len(answers) >= 3 for answers in WRONG.values())
+def test_points_and_minutes_add_up_to_what_the_page_says() -> None:
+    assert not sums(STEM)
