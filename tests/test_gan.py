@@ -1,5 +1,6 @@
 """07_gan: the game in the plane, transposed convolution, the deck's nets and loop, the heads."""
 
+import copy
 import math
 from itertools import product
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from matplotlib.axes import Axes
 from panels import NOTEBOOKS, show, sweep, sweep_all
 from panels import lesson as read
 from second_device import LAZY, offer
@@ -15,7 +17,7 @@ from second_device import LAZY, offer
 import lecture_utils as lu
 from lecture_utils import device
 from lecture_utils.demos import gan, gan_images, gan_lab
-from lecture_utils.draw import Cells
+from lecture_utils.draw import Cells, PlaneMap
 from lecture_utils.panel import Panel
 
 
@@ -148,6 +150,12 @@ def test_gan_step_against_gradients_taken_one_by_one(
 # ---- the laboratory
 
 
+def mapped(ax: Axes) -> np.ndarray:
+    """The probabilities that a map of the laboratory shows."""
+    (found,) = (a for a in ax.get_children() if isinstance(a, PlaneMap))
+    return (found.values + 1) / 2
+
+
 def test_lab_shows_what_the_nets_say(lab: Panel, lesson: SimpleNamespace) -> None:
     lab.reset()
     lab.run.step(20)
@@ -158,12 +166,12 @@ def test_lab_shows_what_the_nets_say(lab: Panel, lesson: SimpleNamespace) -> Non
         said = torch.sigmoid(D(grid)).reshape(gan_lab.GRID, gan_lab.GRID)
         z = torch.randn(gan_lab.ASKED, 2, generator=torch.Generator().manual_seed(2))
         made = G(z)
-    assert np.allclose(plane.images[0].get_array(), said, atol=1e-6)
+    assert np.allclose(mapped(plane), said, atol=1e-6)
     fakes = next(line for line in plane.lines if line.get_label() == "fake")
     assert np.allclose(np.stack(fakes.get_data(), 1), made[: gan_lab.SHOWN], atol=1e-5)
     p = gan_lab.mixtures()["ring of 8"].density(grid, gan_lab.BLUR)
     q = gan_lab.smooth_density(made)
-    ratio = np.asarray(best.images[0].get_array()).ravel()
+    ratio = mapped(best).ravel()
     busy = (p + q) > 1e-2
     assert np.allclose(ratio[busy], (p / (p + q))[busy], atol=1e-3)
     assert "Step 20" in lab.message and f"JS {gan_lab.jensen_shannon(p, q):.2f}" in lab.message
@@ -205,6 +213,39 @@ def test_lab_controls_reach_the_game(lab: Panel) -> None:
     lines = axes(lab)[0].collections[1].get_segments()
     ahead = np.array([s[1] - s[0] for s in lines])
     assert ((ahead * -slope.numpy()).sum(axis=1) >= 0).all()
+    lab.reset()
+
+
+def test_one_step_of_one_net(lab: Panel) -> None:
+    lab.reset()
+    lab.set(k=3)
+    for name, moves in (("Step D", (False, True)), ("Step G", (True, False))):
+        before = [copy.deepcopy(net.state_dict()) for net in lab.run.models]
+        lab._act(lab.actions[name])
+        for net, old, moved in zip(lab.run.models, before, moves, strict=True):
+            changed = [not torch.equal(p, old[key]) for key, p in net.state_dict().items()]
+            assert all(changed) if moved else not any(changed)
+    assert lab.run.reached == 2 and lab.error is None
+    lab.run.step()  # and then both again
+    assert not any(
+        torch.equal(p, old[key])
+        for net, old in zip(lab.run.models, before, strict=True)
+        for key, p in net.state_dict().items()
+    )
+    lab.reset()
+
+
+def test_lab_draws_modes_and_divergence_over_time(lab: Panel) -> None:
+    lab.apply("Covers all 8")
+    covered(lab, 300)
+    steps, modes = lab.run.curve("modes")
+    lines = {line.get_label(): line.get_data() for line in axes(lab)[3].lines}
+    assert np.allclose(lines["modes"], [steps, np.array(modes) / 8])
+    assert np.allclose(lines["JS"], lab.run.curve("JS"))
+    assert steps == [0, 100, 200, 300]
+    lab.set(data="spiral")
+    lines = {line.get_label(): line.get_data() for line in axes(lab)[3].lines}
+    assert len(lines["modes"][0]) == 0 and len(lines["JS"][0]) == 1
     lab.reset()
 
 
@@ -257,13 +298,24 @@ def test_the_presets_that_break_the_game(lab: Panel) -> None:
     lab.apply("No detach")
     modes, good = covered(lab, 3000)
     assert modes <= 4 and good > 0.3, lab.message
+    lab.reset()
+
+
+def mean_pull(lab: Panel) -> float:
+    return float(lab.message.split("mean pull is <b>")[1].split("<")[0])
+
+
+def test_the_saturating_loss_holds_g_where_it_is(lab: Panel) -> None:
+    """A sure D gives it no slope; the other loss, from the same state, takes G to the data."""
     lab.apply("Saturating")
-    lab.run.advance(300)
-    lab.refresh()
-    dead = float(lab.message.split("mean pull is <b>")[1].split("<")[0])
+    covered(lab, 100)
+    assert mean_pull(lab) < 0.01
+    before = lab.run.models[0][0].weight.clone()
+    assert covered(lab, 50)[1] == 0 and lab.run.last("JS") > 0.95, lab.message
+    assert torch.allclose(lab.run.models[0][0].weight, before, atol=1e-4)
     lab.set(saturating=False)
-    alive = float(lab.message.split("mean pull is <b>")[1].split("<")[0])
-    assert alive > 5 * dead, (dead, alive)
+    assert mean_pull(lab) > 1
+    assert covered(lab, 150)[1] > 0.05 and lab.run.last("JS") < 0.85, lab.message
     lab.reset()
 
 

@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from torch import Tensor, nn
 
 from .. import device, style
-from ..draw import lattice, place
+from ..draw import LEVELS, PlaneMap, lattice, place
 from ..live import LiveFigure
 from ..panel import Panel, choice, log_slider, slider, toggle
 from ..training import Run
@@ -24,6 +24,8 @@ MODE_RADIUS = 3.0
 """A sample belongs to a mode within this many standard deviations of its centre."""
 MODE_SHARE = 0.01
 """A mode counts as covered when it gets this share of the samples."""
+FEW = 9
+"""Modes are counted where there are no more: a line of many is no set of heaps."""
 STEPS = 20_000
 SHOWN = 400
 ASKED = 2000
@@ -169,17 +171,18 @@ class Lab:
 
     @device.one_thread()
     def step(self, k: int) -> dict[str, Tensor]:
-        """One turn of the game: ``self.k`` steps of D, then one of G."""
+        """One turn of the game: ``self.k`` steps of D, then one of G; one of G if it is alone."""
         where = next(self.G.parameters()).device
         for optimizer in (self.opt_G, self.opt_D):
             if isinstance(optimizer, torch.optim.Adam):
                 # Half the time of a step on nets this small; not every accelerator has it.
                 optimizer.param_groups[0]["fused"] = True if where.type == "cpu" else None
         generator = torch.Generator().manual_seed(1_000_003 * self.seed + k)
-        for turn in range(self.k):
+        turns = 1 if self.learn == "G" else self.k
+        for turn in range(turns):
             real = self.mixture.sample(self.batch, generator).to(where)
             noise = self.z(self.batch, generator).to(where)
-            learn = self.learn if turn == self.k - 1 or self.learn != "both" else "D"
+            learn = self.learn if turn == turns - 1 or self.learn != "both" else "D"
             d_loss, g_loss = self.gan_step(
                 self.G, self.D, self.opt_G, self.opt_D, real, noise, learn=learn, **self.switches
             )
@@ -249,22 +252,11 @@ class View:
                 self.far: (704, 262, 160, 164),
             },
         )
-        maps = []
+        colours = style.REGIONS(np.linspace(0, 1, LEVELS))
         for ax, title in [(self.plane, "what D says"), (self.best, "the best D: p / (p + q)")]:
             style.picture(ax, title)
             ax.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH))
-            maps.append(
-                ax.imshow(
-                    np.full((GRID, GRID), 0.5),
-                    extent=(-REACH, REACH, -REACH, REACH),
-                    origin="lower",
-                    cmap=style.REGIONS,
-                    vmin=0,
-                    vmax=1,
-                    interpolation="bilinear",
-                )
-            )
-        self.map, self.best_map = maps
+        self.map, self.best_map = (PlaneMap(fig, ax, colours) for ax in (self.plane, self.best))
         mark = {"ls": "", "mec": style.PAPER, "mew": 0.6}
         self.real, self.fake = (
             self.plane.plot([], [], m, color=c, ms=size, label=name, **mark)[0]
@@ -287,17 +279,23 @@ class View:
         (self.d_line,) = self.loss.plot([], [], color=style.BLUE, lw=2, label="D")
         (self.g_line,) = self.loss.plot([], [], color=style.ORANGE, lw=2, ls="--", label="G")
         self.loss.legend(loc="lower right", bbox_to_anchor=(1.02, 0.98), ncols=2)
-        self.far.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[0, 1], title="JS, in bits")
-        (self.far_line,) = self.far.plot([], [], color=style.INK, lw=2.5)
-        (self.far_dot,) = self.far.plot([], [], "o", color=style.INK, ms=9, clip_on=False)
+        self.far.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[0, 1])
+        (self.far_line,) = self.far.plot([], [], color=style.INK, lw=2.5, label="JS")
+        (self.modes_line,) = self.far.plot(
+            [], [], color=style.PURPLE, lw=2.5, ls="--", label="modes"
+        )
+        self.far.legend(loc="lower center", bbox_to_anchor=(0.45, 0.98), ncols=2, handlelength=1.2)
+        mark = {"ls": "", "ms": 9, "clip_on": False}
+        (self.far_dot,) = self.far.plot([], [], "o", color=style.INK, **mark)
+        (self.modes_dot,) = self.far.plot([], [], "s", color=style.PURPLE, **mark)
         (self.here,) = self.loss.plot([], [], color=style.INK, lw=1.5)
         fig.live(
-            maps, self.real, self.fake, self.sheet, self.pulls, self.tips, self.d_line,
-            self.g_line, self.far_line, self.far_dot, self.here,
+            self.real, self.fake, self.sheet, self.pulls, self.tips, self.d_line, self.g_line,
+            self.far_line, self.modes_line, self.far_dot, self.modes_dot, self.here,
         )  # fmt: skip
 
-    def curves(self, run: Run, position: int) -> None:
-        """Losses and divergence so far; the axes grow by doubling, which is seldom."""
+    def curves(self, run: Run, position: int, total: int) -> None:
+        """Losses, divergence and share of ``total`` modes so far; the axes grow by doubling."""
         steps, d = run.curve("D")
         _, g = run.curve("G")
         reach = 500 * 2 ** math.ceil(math.log2(max(run.reached, 500) / 500))
@@ -309,10 +307,16 @@ class View:
         self.d_line.set_data(steps[:count][thin], d[:count][thin])
         self.g_line.set_data(steps[:count][thin], g[:count][thin])
         self.here.set_data([position, position], [0, 3])
-        steps, far = run.curve("JS")
-        self.far_line.set_data(steps, far)
-        now = [(s, v) for s, v in zip(steps, far, strict=True) if s <= position][-1:]
-        self.far_dot.set_data([s for s, _ in now], [v for _, v in now])
+        for name, line, dot in [
+            ("JS", self.far_line, self.far_dot),
+            ("modes", self.modes_line, self.modes_dot),
+        ]:
+            steps, values = run.curve(name)
+            values = [value / total if name == "modes" else value for value in values]
+            shown = name == "JS" or total <= FEW
+            line.set_data(*((steps, values) if shown else ((), ())))
+            now = [(s, v) for s, v in zip(steps, values, strict=True) if s <= position and shown]
+            dot.set_data([s for s, _ in now[-1:]], [v for _, v in now[-1:]])
 
 
 def _preset(note: str, **changes: Any) -> dict[str, Any]:
@@ -348,10 +352,12 @@ PRESETS: Mapping[str, dict[str, Any]] = {
         detach=False,
     ),
     "Saturating": _preset(
-        "Fails: D learns alone and becomes sure; its pull on the fakes (red) dies. Play, then "
-        "untick the saturating loss: the pull is back.",
-        learn="D",
+        "Fails: D is 5 steps ahead and sure of every fake. There the saturating loss is flat: the "
+        "pull on the fakes dies, and G stands still. Untick it while this plays: the pull is back.",
         draw="pull of D",
+        k=5,
+        opt_G="SGD",
+        beta1=0.5,
         saturating=True,
     ),
 }
@@ -368,6 +374,7 @@ def lab(
     game, view = Lab(make_nets, gan_step), View()
     strokes: list[np.ndarray] = []
 
+    @device.one_thread()
     def update(**v: Any) -> str:
         run = game.run
         wanted = tuple(v[name] for name in ("data", "noise", "opt_G", "opt_D", "beta1", "seed"))
@@ -387,8 +394,11 @@ def lab(
             sheet = game.manifold() if v["draw"] == "G's manifold" else None
         covered, good = modes_covered(made, game.mixture)
         q = smooth_density(made)
-        view.map.set_data(opinion.reshape(GRID, GRID).numpy())
-        view.best_map.set_data(best_discriminator(game.p, q).reshape(GRID, GRID).numpy())
+        for picture, share in [
+            (view.map, opinion),
+            (view.best_map, best_discriminator(game.p, q)),
+        ]:
+            picture.values = 2 * share.reshape(GRID, GRID).numpy() - 1
         view.real.set_data(*game.real.numpy().T)
         view.fake.set_data(*fakes.numpy().T)
         view.sheet.set_segments([] if sheet is None else list(sheet.numpy()))
@@ -403,9 +413,9 @@ def lab(
             segments = list(np.stack([fakes[:60].numpy(), ends], axis=1))
         view.pulls.set_segments(segments)
         view.tips.set_data(*ends.T)
-        view.curves(run, position)
         total = len(game.mixture.centres)
-        where = f"<b>{covered} of {total}</b> modes covered, " if total <= 9 else ""
+        view.curves(run, position, total)
+        where = f"<b>{covered} of {total}</b> modes covered, " if total <= FEW else ""
         far = jensen_shannon(game.p, q) if float(q.sum()) > 0 else 1.0
         said = (
             f"Step {position}: {where}{good:.0%} of fakes good, JS {far:.2f} bits, "
@@ -416,6 +426,12 @@ def lab(
         if v["draw"] == "G's manifold" and v["noise"] > 2:
             said += " Only the first two of the noises move here; the others are 0."
         return said
+
+    def alone(net: str) -> None:
+        """One step of ``net`` with the other at rest, whatever the control says."""
+        game.run.pause()
+        game.learn = net
+        game.run.step()
 
     def ink(points: np.ndarray, new: bool) -> None:
         if panel.controls["data"].value != DRAWN:
@@ -436,6 +452,7 @@ def lab(
         look="Blue squares are real, orange dots are G's. The map is what D says: blue for real. "
         "Press Play, or draw other real data with the mouse.",
         presets=PRESETS,
+        actions={"Step D": lambda: alone("D"), "Step G": lambda: alone("G")},
         run=game.run,
         stacked=True,
         anew=game.forget,

@@ -154,9 +154,11 @@ export default () => {
       const body = el.closest(".lecture-body");
       if (!body) return;
       room.observe(body);
-      const aside = body.closest(".lecture-stacked") ? 0 : 17.5; // em
+      const stacked = body.closest(".lecture-stacked"); // then controls stand below it
+      const aside = stacked ? 0 : 17.5; // em
       const beside = body.clientWidth - aside * parseFloat(getComputedStyle(body).fontSize);
-      const most = Math.min(beside / width, (0.62 * window.innerHeight) / height, LARGEST);
+      const tallest = (stacked ? 0.54 : 0.62) * window.innerHeight;
+      const most = Math.min(beside / width, tallest / height, LARGEST);
       if (!body.clientWidth || Math.abs(Math.max(most, 1) - scale) < 0.01) return;
       scale = Math.max(most, 1);
       frame.style.width = `${width * scale}px`;
