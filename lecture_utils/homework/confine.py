@@ -18,7 +18,7 @@ from typing import Any
 
 NEW = {"user": 0x10000000, "mount": 0x20000, "pid": 0x20000000, "net": 0x40000000}
 NEW |= {"ipc": 0x08000000, "uts": 0x04000000}
-NOSUID, NODEV, NOEXEC, RECURSIVE, PRIVATE = 2, 4, 8, 0x4000, 0x40000
+READ_ONLY, NOSUID, NODEV, NOEXEC, RECURSIVE, PRIVATE = 1, 2, 4, 8, 0x4000, 0x40000
 DUMPABLE, NO_NEW_PRIVILEGES, SECCOMP, FILTER, DEATH_SIGNAL = 4, 38, 22, 2, 1
 NOBODY = 65534
 
@@ -79,7 +79,8 @@ def own_files(scratch: int) -> None:
     for folder, size in (("/proc", 4096), ("/dev/shm", scratch), ("/tmp", scratch)):
         if os.path.isdir(folder):
             options = f"size={size},nr_inodes=4096,mode=1777".encode()
-            flags = ctypes.c_ulong(NOSUID | NODEV | NOEXEC)
+            closed = READ_ONLY if folder == "/proc" else 0
+            flags = ctypes.c_ulong(NOSUID | NODEV | NOEXEC | closed)
             _call("mount", b"tmpfs", folder.encode(), b"tmpfs", flags, options)
     os.chdir("/tmp")
 

@@ -118,6 +118,7 @@ class Course:
         config.GenerateFeedback.preprocessors = [
             "nbgrader.preprocessors.ClearHiddenTests",
             "nbgrader.preprocessors.GetGrades",
+            "lecture_utils.homework.feedback.StudentPage",
             "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
         ]
         return config

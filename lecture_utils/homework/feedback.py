@@ -6,11 +6,19 @@ hand. Hidden tests are taken out of it (see `Course.config`), so the assignment 
 
 import argparse
 import os
+import re
 import zipfile
+from html import escape
 from pathlib import Path
+
+import nbformat
+from nbconvert.exporters.exporter import ResourcesDict
+from nbformat import NotebookNode
+from nbgrader.preprocessors import NbGraderPreprocessor
 
 from .course import Course, HomeworkError
 from .grade import Progress
+from .job import WITHHELD
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +52,47 @@ def run(course: Course, options: argparse.Namespace) -> int:
 def graded(course: Course, stem: str) -> list[str]:
     """Students whose submission of an assignment was graded."""
     return sorted(p.parents[1].name for p in course.autograded.glob(f"*/{stem}/{stem}.ipynb"))
+
+
+class StudentPage(NbGraderPreprocessor):
+    """Keeps the homework, and puts a table of exercises above it: points, and what was found."""
+
+    def preprocess(
+        self, nb: NotebookNode, resources: ResourcesDict
+    ) -> tuple[NotebookNode, ResourcesDict]:
+        """Runs after nbgrader's GetGrades, which has put the scores into the cells."""
+        ids = [cell.get("id") for cell in nb.cells]
+        start = ids.index("homework-setup") if "homework-setup" in ids else 0
+        before = [cell for cell in nb.cells[:start] if cell.get("id") == "what-happened"]
+        nb.cells = before + nb.cells[start:]
+        rows = []
+        title = ""
+        for cell in nb.cells:
+            heading = re.search(r"^#+ (.+)$", cell.source, re.MULTILINE)
+            if cell.cell_type == "markdown" and heading:
+                title = heading[1]
+            marks = cell.metadata.get("nbgrader", {})
+            if cell.cell_type == "code" and marks.get("grade"):
+                score, points = marks.get("score"), marks["points"]
+                found = "right"
+                for output in cell.outputs:
+                    if output.output_type == "error":
+                        found = f"{output.ename}: {output.evalue}"
+                withheld = not score and found.partition(":")[0] in WITHHELD
+                shown = "open" if withheld else f"{score:g}"
+                cells = (title, f"{shown} of {points:g}", found)
+                rows.append("".join(f"<td>{_cell(text)}</td>" for text in cells))
+        head = "<th>Exercise</th><th>Points</th><th>What the checks found</th>"
+        body = "".join(f"<tr>{row}</tr>" for row in [head, *rows])
+        summary = f'<table class="table">{body}</table>'
+        nb.cells.insert(0, nbformat.v4.new_markdown_cell(summary))
+        return nb, resources
+
+
+def _cell(text: str, most: int = 160) -> str:
+    """Text that stays text in a table."""
+    line = " ".join(text.split())
+    return escape(line if len(line) <= most else line[:most] + " ...")
 
 
 def pages(course: Course, stem: str, students: list[str], quiet: bool = False) -> dict[str, str]:

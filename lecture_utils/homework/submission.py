@@ -19,6 +19,8 @@ from .suspicion import suspicions
 LARGEST = 20 * 2**20
 """Bytes of a notebook. Ours have 0.1 MB without outputs and a few MB with them."""
 MOST_CELLS = 2000
+STUDENT_ID = "student-id"
+"""The cell in which a student writes who they are; the grader knows it, and compares."""
 
 
 class Unreadable(Exception):
@@ -78,7 +80,7 @@ class Assignment:
             elif marks.get("grade"):
                 points = float(marks["points"])
                 self.checks.append(Check(cell.id, exercise, points, cell.source))
-            elif cell.cell_type == "code" and cell.id != first:
+            elif cell.cell_type == "code" and cell.id not in (first, STUDENT_ID):
                 (self.given if place >= start else self.lecture).append(cell.id)
 
     @property
@@ -266,7 +268,7 @@ def plan(assignment: Assignment, notebook: NotebookNode) -> Plan:
         keep(cell, name if known and place == chosen[name] else cell.id or f"cell-{place}", {})
         if cell.cell_type != "code":
             continue
-        if name == "student-id":
+        if name == STUDENT_ID:
             result.claimed = _claimed(cell.source)
         elif known and cell.source == assignment.blank[name]:
             ours = Cell(name, cell.source)

@@ -17,7 +17,6 @@ import json
 import linecache
 import os
 import random
-import resource
 import select
 import signal
 import socket
@@ -330,21 +329,23 @@ def child(channel: socket.socket, news: int, order: dict[str, Any], shell: Any) 
 
 
 def memory_of_children() -> int:
-    """Bytes that the processes below this one hold in memory."""
-    page, mine = resource.getpagesize(), os.getpid()
+    """Bytes that the processes below this one hold; what several share is counted once."""
+    mine = os.getpid()
     parents: dict[int, int] = {}
-    sizes: dict[int, int] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
             with contextlib.suppress(OSError, ValueError, IndexError):
                 stat = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
-                parents[int(name)], sizes[int(name)] = int(stat[1]), int(stat[21]) * page
+                parents[int(name)] = int(stat[1])
     total = 0
-    for pid, size in sizes.items():
+    for pid in parents:
         above = pid
         while above in parents and above != mine:
             above = parents[above]
-        total += size if above == mine and pid != mine else 0
+        if above == mine and pid != mine:
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                shares = Path(f"/proc/{pid}/smaps_rollup").read_text()
+                total += int(shares.split("\nPss:")[1].split()[0]) * 1024
     return total
 
 
@@ -416,9 +417,9 @@ def main() -> None:
         try:
             first, fds, _, _ = socket.recv_fds(control, 1, 1)
         except OSError:
-            return
+            first = b""
         if not first:
-            return
+            os._exit(0)  # tidying up after torch would take seconds
         if not fds:  # a late "kill" for a child that has already ended: read it away
             rest = wire._exactly(control, wire.LENGTH.size - 1)
             wire._exactly(control, wire.LENGTH.unpack(first + rest)[0])
