@@ -18,6 +18,7 @@ import nbformat
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "browser"))
 from lab import Notebook, browser_page, lab_server
+from playwright.sync_api import Page
 from table import show
 
 SETUP = """
@@ -86,9 +87,9 @@ display(mark(panel, "ours"))
 # The moment of the key press, and the moment the answer is in the page: text for the bare round
 # trip, a decoded image for inline figures, a drawn canvas for the others.
 WATCH = """
-name => {
+([name, slider]) => {
   const root = [...document.querySelectorAll('.bench-' + name)].at(-1);
-  const handle = root.querySelector('.noUi-handle');
+  const handle = root.querySelectorAll('.noUi-handle')[slider];
   handle.focus();
   return new Promise((resolve, reject) => {
     let start = null;
@@ -131,6 +132,13 @@ name => {
 """
 
 
+def key_press(page: Page, name: str, key: str, slider: int = 0) -> float:
+    """Milliseconds from ``key`` on a slider of the last ``.bench-name`` to the answer."""
+    page.evaluate(f"() => {{ window.answer = ({WATCH})([{name!r}, {slider}]); }}")
+    page.keyboard.press(key)
+    return page.evaluate("() => window.answer")
+
+
 def measure(presses: int) -> dict[str, list[float]]:
     """Milliseconds for each press and variant."""
     cells = [nbformat.v4.new_code_cell(source) for source in (SETUP, *VARIANTS.values())]
@@ -146,9 +154,9 @@ def measure(presses: int) -> dict[str, list[float]]:
             page.wait_for_timeout(3000)
             for press in range(presses + 3):
                 for name in VARIANTS:
-                    page.evaluate(f"() => {{ window.answer = ({WATCH})({name!r}); }}")
-                    page.keyboard.press("ArrowRight" if press % 40 < 20 else "ArrowLeft")
-                    elapsed = page.evaluate("() => window.answer")
+                    elapsed = key_press(
+                        page, name, "ArrowRight" if press % 40 < 20 else "ArrowLeft"
+                    )
                     if press >= 3:  # the first ones fill caches
                         times[name].append(elapsed)
                     page.wait_for_timeout(150)

@@ -127,7 +127,11 @@ class NumberGrid(widgets.HBox):
         self.fields = [
             [
                 widgets.BoundedIntText(
-                    v, min=low, max=high, layout={"width": "3.9em"}, tooltip=f"row {i}, column {j}"
+                    v,
+                    min=low,
+                    max=high,
+                    layout={"width": "3.9em" if len(row) < 4 else "3em"},
+                    tooltip=f"row {i}, column {j}",
                 )
                 for j, v in enumerate(row)
             ]
@@ -135,7 +139,10 @@ class NumberGrid(widgets.HBox):
         ]
         self._filling = False
         super().__init__(
-            [widgets.Label(label), widgets.VBox([widgets.HBox(row) for row in self.fields])],
+            [
+                widgets.Label(label, layout={"flex": "none"}),
+                widgets.VBox([widgets.HBox(row) for row in self.fields]),
+            ],
             value=tuple(map(tuple, value)),
             # Beside it as many other controls as it has rows.
             layout={"grid_area": f"span {len(self.fields)}"},

@@ -129,7 +129,7 @@ def transposed(conv_transpose2d: Callable[..., Tensor]) -> Panel:
         look="Press Play. Each input number stamps a copy of the kernel, times itself. The stride "
         "says how far apart the stamps are.",
         presets={
-            "The deck's layer": preset("Kernel 4, stride 2, padding 1: twice the side, evenly."),
+            "Deck's layer": preset("Kernel 4, stride 2, padding 1: twice the side, evenly."),
             "Side by side": preset(
                 "Stride as large as the kernel: no stamp meets another.", size=2, padding=0
             ),

@@ -155,7 +155,7 @@ export default () => {
       if (!body) return;
       room.observe(body);
       const stacked = body.closest(".lecture-stacked"); // then controls stand below it
-      const aside = stacked ? 0 : 17.5; // em
+      const aside = stacked ? 0 : body.closest(".lecture-long-labels") ? 23 : 17.5; // em
       const beside = body.clientWidth - aside * parseFloat(getComputedStyle(body).fontSize);
       const tallest = (stacked ? 0.54 : 0.62) * window.innerHeight;
       const most = Math.min(beside / width, tallest / height, LARGEST);
