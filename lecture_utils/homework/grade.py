@@ -77,18 +77,24 @@ def run(course: Course, options: argparse.Namespace) -> int:
     if not stems:
         raise HomeworkError(f"nothing was handed in yet: {course.submitted} has no submission.")
     limits = Limits(cell_seconds=options.cell_seconds)
+    mode = None if options.results else choose_mode(options.unsafe, options.in_container)
     complete = True
     for stem in stems:
-        results = grade(
-            course,
-            stem,
-            jobs=options.jobs,
-            force=options.force,
-            student=options.student,
-            limits=limits,
-            mode=None if options.results else choose_mode(options.unsafe, options.in_container),
-            elsewhere=options.results,
-        )
+        try:
+            results = grade(
+                course,
+                stem,
+                jobs=options.jobs,
+                force=options.force,
+                student=options.student,
+                limits=limits,
+                mode=mode,
+                elsewhere=options.results,
+            )
+        except KeyboardInterrupt:
+            raise HomeworkError(
+                "interrupted. What is done is kept: the same command goes on where it stopped."
+            ) from None
         print(table(results))
         path = write_csv(course, stem, results)
         print(f"The same with a column for each check: {path}")
@@ -234,11 +240,14 @@ def _in_parallel(
     for job in waiting:
         todo.put(job)
     stop = threading.Event()
+    prelude = waiting[0].assignment.prelude() if waiting else []
+    sandboxes = [
+        Sandbox(mode, prelude, limits, course.root) for _ in range(min(jobs, len(waiting)))
+    ]
 
-    def work() -> None:
+    def work(sandbox: Sandbox) -> None:
         try:
-            prelude = waiting[0].assignment.prelude()
-            with Sandbox(mode, prelude, limits, course.root) as sandbox:
+            with sandbox:
                 while not stop.is_set():
                     try:
                         job = todo.get_nowait()
@@ -248,6 +257,8 @@ def _in_parallel(
                         result = judge(job, sandbox)
                     except HomeworkError:
                         sandbox.stop()
+                        if stop.is_set():
+                            return
                         try:  # once more, in a new sandbox: it may have been the machine
                             result = judge(job, sandbox)
                         except HomeworkError as error:
@@ -257,7 +268,7 @@ def _in_parallel(
         except Exception as error:
             done.put(error)
 
-    threads = [threading.Thread(target=work) for _ in range(min(jobs, len(waiting)))]
+    threads = [threading.Thread(target=work, args=(sandbox,)) for sandbox in sandboxes]
     for thread in threads:
         thread.start()
     try:
@@ -268,6 +279,8 @@ def _in_parallel(
             yield result
     finally:
         stop.set()
+        for sandbox in sandboxes:
+            sandbox.kill()
         for thread in threads:
             thread.join()
 

@@ -11,6 +11,7 @@ import ast
 import hashlib
 import json
 import os
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,7 +239,8 @@ def _outputs(value: Any) -> list[dict[str, Any]]:
         if isinstance(item, dict) and isinstance(item.get("text"), str):
             kept.append({"text": item["text"][:20_100]})
         elif isinstance(item, dict) and isinstance(item.get("png"), str):
-            kept.append({"png": item["png"][:400_000]})
+            if re.fullmatch(r"[A-Za-z0-9+/=\n]{1,400000}", item["png"]):
+                kept.append({"png": item["png"]})
     return kept
 
 

@@ -381,6 +381,12 @@ class Sandbox:
 
     _last = b""
 
+    def kill(self) -> None:
+        """End the sandbox from another thread; the one that uses it finds it ended."""
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.kill()
+
     def stop(self) -> None:
         """End the parent and everything in the sandbox."""
         if self._process is None:
