@@ -19,6 +19,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from lecture_utils.checks import CheckFailed
+from lecture_utils.device import one_thread
 from lecture_utils.homework.release import exercises, student_version
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,7 +84,7 @@ def _run(
     for cell in [code[0], *code[start:]]:
         marks = cell.metadata.get("nbgrader", {})
         exercise = cell.id if marks.get("solution") else exercise
-        if marks and only is not None and exercise not in only:
+        if marks.get("grade") and only is not None and exercise not in only:
             continue
         source = f"student_id = {student!r}" if cell.id == "student-id" else cell.source
         if front and marks.get("solution"):
@@ -92,7 +93,7 @@ def _run(
         name = f"<homework {cell.id}>"
         linecache.cache[name] = (len(source), None, source.splitlines(True), name)
         try:
-            with contextlib.redirect_stdout(io.StringIO()):
+            with contextlib.redirect_stdout(io.StringIO()), one_thread():
                 exec(compile(source, name, "exec"), namespace)
         except Exception as error:
             if not marks and not (isinstance(error, CheckFailed) and not student):
@@ -115,7 +116,7 @@ def grade(
     """Points by test cell when the cells named in ``answers`` hold that source instead.
 
     ``front`` is run before each solution cell, as a cell of the student's own; ``only`` names the
-    exercises to run.
+    exercises to check.
     """
     notebook = load(stem)
     if unknown := set(answers) - set(checks(stem)):
@@ -153,7 +154,8 @@ def rounds(wrong: Answers) -> list[dict[str, str]]:
 
 def misjudged(stem: str, wrong: Answers, keeps: Keeps, chosen: dict[str, str]) -> list[str]:
     """What is wrong with the marks for one round of mistakes; empty if all is as it should be."""
-    earned = grade(stem, {exercise: wrong[exercise][name] for exercise, name in chosen.items()})
+    answers = {exercise: wrong[exercise][name] for exercise, name in chosen.items()}
+    earned = grade(stem, answers, only=chosen)
     complaints = []
     for exercise, name in chosen.items():
         kept = keeps.get(exercise, {}).get(name, [])
