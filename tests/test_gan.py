@@ -374,22 +374,33 @@ def shown_numbers(panel: Panel) -> np.ndarray:
 
 
 def test_stepper_shows_what_torch_computes(stepper: Panel) -> None:
-    x = np.array(gan.INPUT)
+    """At every setting; a lopsided kernel tells rows from columns."""
+    draw = torch.Generator().manual_seed(3)
+    x, whole = (torch.randint(-9, 10, (n, n), generator=draw) for n in (3, 4))
+    stepper.set(x=tuple(map(tuple, x.tolist())), kernel=tuple(map(tuple, whole.tolist())))
     for size, stride, padding in product([1, 2, 3, 4], [1, 2, 3], [0, 1, 2, 3]):
         stepper.set(size=size, stride=stride, padding=padding, position=8)
-        side = (3 - 1) * stride + size - 2 * padding
+        full = (3 - 1) * stride + size
+        side = full - 2 * padding
         assert f"= <b>{str(side).replace('-', '−')}</b>" in stepper.message
+        words = table(stepper, 2).numbers
+        assert len(words) == len(words[0]) == full
         if side < 1:
-            assert "Impossible" in stepper.message
+            assert "Impossible" in stepper.message and not any(map(any, words))
             continue
-        kernel = torch.tensor(gan.KERNEL)[:size, :size].float()
+        kernel = whole[:size, :size].float()
         for position in (0, 4, 8):
             stepper.set(position=position)
-            so_far = torch.tensor(np.where(np.arange(9).reshape(3, 3) <= position, x, 0)).float()
+            so_far = torch.where(torch.arange(9).view(3, 3) <= position, x, 0).float()
             expected = F.conv_transpose2d(
                 so_far[None, None], kernel[None, None], stride=stride, padding=padding
             )
-            assert np.array_equal(shown_numbers(stepper), expected[0, 0].numpy())
+            words = table(stepper, 2).numbers
+            inner = [row[padding : padding + side] for row in words[padding : padding + side]]
+            shown = [[float(word.replace("−", "-")) for word in row] for row in inner]
+            assert np.array_equal(shown, expected[0, 0].numpy())
+            outside = sum(bool(word) for row in words for word in row) - side * side
+            assert outside == 0, "what the padding cuts off is grey and empty"
 
 
 def test_stepper_follows_its_tables_and_presets(stepper: Panel) -> None:
@@ -402,7 +413,7 @@ def test_stepper_follows_its_tables_and_presets(stepper: Panel) -> None:
     assert "Some cells get 4 stamps, some 1" in stepper.message
     stepper.apply("Side by side")
     assert shown_numbers(stepper).shape == (6, 6) and "checkerboard" not in stepper.message
-    stepper.apply("The deck's layer")
+    stepper.apply("Deck's layer")
     assert shown_numbers(stepper).shape == (6, 6) and "checkerboard" not in stepper.message
 
 
@@ -503,8 +514,33 @@ def test_digits_game_counts_what_the_classifier_reads(lesson: SimpleNamespace) -
         heights = [bar.get_height() for bar in axes(panel)[1].patches]
         assert np.allclose(heights, (counts / counts.sum()).clamp(max=0.4), atol=1e-6)
         assert f"{int((counts >= 0.01 * len(z)).sum())} of 10" in panel.message
-    assert int((counts >= 0.01 * len(z)).sum()) >= 9, "the shipped generator covers the digits"
+    assert int((counts >= 0.01 * len(z)).sum()) == 10, "the shipped generator covers the digits"
+    sure = (judge(fakes).softmax(dim=1).max(dim=1).values > 0.9).float().mean()
+    assert f"more than 90% sure of <b>{sure:.0%}</b>" in panel.message and sure > 0.6
     panel.run.rewind()
+
+
+def test_digits_are_judged_with_each_snapshot(lesson: SimpleNamespace) -> None:
+    """The record that is drawn over the steps is what the CNN says of those weights."""
+    panel = show(lesson, "digits-panel")
+    run = panel.run
+    run.rewind()
+    run.step(60)
+    steps, sure = run.curve("sure")
+    assert steps == [0, 50, 60] and "Step 60:" in panel.message
+    done, *_ = (patch for patch in axes(panel)[2].patches)
+    assert done.get_xy()[:, 0].max() == 60 and axes(panel)[2].get_xlim() == (0, run.steps)
+    assert np.allclose(axes(panel)[2].lines[0].get_data(), [steps, sure])
+    run.seek(1)
+    assert run.position == 50 and "Step 50:" in panel.message
+    assert f"sure of <b>{sure[1]:.0%}</b>" in panel.message
+    run.playing = True  # a picture of a run that plays does not wait for the CNN
+    run.position = 57
+    panel.refresh()
+    assert "Step 50:" in panel.message
+    run.playing = False
+    run.rewind()
+    assert "Step 0:" in panel.message
 
 
 def test_heads(lesson: SimpleNamespace) -> None:

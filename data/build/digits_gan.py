@@ -2,7 +2,8 @@
 
     python data/build/digits_gan.py
 
-The nets and the turn are those of the notebook's cells; about 11 minutes on one core.
+The nets and the turn are those of the notebook's cells, for four times as many steps; over the
+second half the learning rates fall to a tenth. About 4 minutes on one core.
 """
 
 from pathlib import Path
@@ -15,7 +16,7 @@ import lecture_utils as lu
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = ("step", "digits", "digits-panel")
-STEPS = 6001
+STEPS = 12_000
 
 
 def main() -> None:
@@ -29,7 +30,11 @@ def main() -> None:
     G, D = names["G28"], names["D28"]
     digits = names["digits"]
     step = names["digits_step"]
+    optimizers = [names["opt_G28"], names["opt_D28"]]
+    rates = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
     for k in range(STEPS):
+        for optimizer, rate in zip(optimizers, rates, strict=True):
+            optimizer.param_groups[0]["lr"] = rate * min(1.0, 1 - 1.8 * (k / STEPS - 0.5))
         step(k, digits.train_x)
     D.eval()
     save_half(G.eval(), "digits_gan")

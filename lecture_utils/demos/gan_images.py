@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,16 @@ SHEET = 64
 """Fakes on the sheet of digits, 8 x 8."""
 JUDGED = 128
 """Fakes that the classifier looks at."""
+SURE = 0.9
+"""The chance from which on the classifier counts as sure."""
+
+
+class Reading(NamedTuple):
+    """What the classifier sees: share of each digit (10,), share it is sure of, at which step."""
+
+    share: Tensor
+    sure: float
+    step: int
 
 
 def noise(count: int, size: int, seed: int) -> Tensor:
@@ -50,40 +60,78 @@ def digits_game(run: Run, G: nn.Module, judge: nn.Module, shipped: str = "digits
     trained = load_weights(copy.deepcopy(G).cpu(), shipped)
     device.follow(trained, judge)
     figure = LiveFigure(820, 430)
-    left, right = (figure.figure.add_subplot() for _ in range(2))
-    place(figure, {left: (12, 12, 390, 390), right: (470, 60, 330, 320)})
+    left, right, below = (figure.figure.add_subplot() for _ in range(3))
+    place(
+        figure,
+        {left: (12, 12, 390, 390), right: (470, 218, 320, 180), below: (470, 58, 320, 80)},
+    )
     style.picture(left, "fakes")
     sheet = left.imshow(np.zeros((8, 8)), cmap=style.IMAGE, vmin=0, vmax=1, extent=(0, 1, 0, 1))
     right.set(
-        xlim=(-0.6, 9.6), ylim=(0, 0.4), xticks=range(10), xlabel="digit, as our CNN reads it",
-        yticks=[0, 0.1, 0.2, 0.3, 0.4], title="share of the fakes",
+        xlim=(-0.6, 9.6), ylim=(0, 0.4), xticks=range(10), yticks=[0, 0.1, 0.2, 0.3, 0.4],
+        title="what our CNN reads",
     )  # fmt: skip
     right.axhline(0.1, color=style.MUTED, lw=2, ls=":")
     bars = right.bar(range(10), np.zeros(10), color=style.PREDICTION)
-    figure.live(sheet, list(bars))
+    ends = [0, run.steps or 1]
+    below.set(xlim=ends, ylim=(0, 1), xticks=ends, yticks=[0, 1], xlabel="step")
+    below.set_title("share it is sure of")
+    (done,) = below.fill([0, 0, 0, 0], [0, 1, 1, 0], color=style.MUTED, alpha=0.2)
+    (sure_line,) = below.plot([], [], color=style.PREDICTION, lw=2.5)
+    (here,) = below.plot([], [], color=style.INK, lw=1.5)
+    figure.live(sheet, list(bars), done, sure_line, here)
+    newest = Reading(torch.zeros(10), 0.0, -1)
 
-    def update(shown: str) -> str:
-        model = trained if shown == "shipped" else G
-        where = next(model.parameters()).device
-        with run.paused(), torch.no_grad():
-            was = model.training
+    def make(model: nn.Module, count: int) -> Tensor:
+        """The first ``count`` fakes in 0..1, with the running statistics of the batches."""
+        was, where = model.training, next(model.parameters()).device
+        with torch.no_grad():
             model.eval()
-            fakes = (model(noise(JUDGED, size, 1).to(where)) + 1) / 2
-            model.train(was)
-            logits = judge(fakes)
-            position = run.position
-        chance = logits.softmax(dim=1).cpu()
+            fakes = (model(noise(count, size, 1).to(where)) + 1) / 2
+        model.train(was)
+        return fakes
+
+    def read(model: nn.Module) -> Reading:
+        with torch.no_grad():
+            chance = judge(make(model, JUDGED)).softmax(dim=1).cpu()
         sure, found = chance.max(dim=1)
         share = torch.bincount(found, minlength=10) / len(found)
-        sheet.set_data(tiles(fakes[:SHEET, 0].float().cpu().numpy(), 8, 1).filled(0.0))
-        for bar, value in zip(bars, share.tolist(), strict=True):
+        return Reading(share, float((sure > SURE).float().mean()), run.position)
+
+    @device.one_thread()
+    def evaluate(*_: Tensor) -> dict[str, float]:
+        """For the record of the run, with each snapshot."""
+        nonlocal newest
+        newest = read(G)
+        return {"sure": newest.sure}
+
+    run.evaluate = evaluate
+
+    @device.one_thread()
+    def update(shown: str) -> str:
+        nonlocal newest
+        with run.paused():
+            fakes = make(trained if shown == "shipped" else G, SHEET)[:, 0].float().cpu()
+            if shown == "shipped":
+                now = read(trained)
+            else:
+                if not run.playing:  # else that of the last snapshot: no picture waits for the CNN
+                    newest = read(G)
+                now = newest
+            steps, values = run.curve("sure")
+            position = run.position
+        sheet.set_data(tiles(fakes.numpy(), 8, 1).filled(0.0))
+        for bar, value in zip(bars, now.share.tolist(), strict=True):
             bar.set_height(min(value, 0.4))
-        covered = int((share >= 0.01).sum())
-        where_from = f"Step {position}" if shown == "here" else "The shipped one"
+        done.set_xy([[0, 0], [0, 1], [run.reached, 1], [run.reached, 0]])
+        sure_line.set_data(steps, values)
+        here.set_data([position, position], [0, 1])
+        covered = int((now.share >= 0.01).sum())
+        where_from = f"Step {now.step}" if shown == "here" else "The shipped one"
         return (
             f"{where_from}: <b>{covered} of 10</b> digits among {JUDGED} fakes, the most frequent "
-            f"{float(share.max()):.0%} of the time. The CNN of section 4 is more than 90% sure of "
-            f"{float((sure > 0.9).float().mean()):.0%}."
+            f"{float(now.share.max()):.0%} of the time. The CNN of section 4 is more than "
+            f"{SURE:.0%} sure of <b>{now.sure:.0%}</b>."
         )
 
     return Panel(
@@ -162,11 +210,11 @@ def person(
     """
     device.follow(G)
     flat = torch.from_numpy(real).float().flatten(1) / 255
-    figure = LiveFigure(820, 450)
+    figure = LiveFigure(620, 430)
     face, near, strip = (figure.figure.add_subplot() for _ in range(3))
     place(
         figure,
-        {face: (12, 120, 300, 300), near: (420, 170, 250, 250), strip: (12, 8, 796, 96)},
+        {face: (12, 96, 304, 304), near: (340, 132, 268, 268), strip: (12, 8, 596, 74.5)},
     )
     style.picture(face, "made by G")
     style.picture(near, "nearest real drawing")
@@ -179,6 +227,8 @@ def person(
     (frame,) = strip.plot([], [], color=style.PREDICTION, lw=4, clip_on=False)
     figure.live(shown, nearest, between, frame)
     steps = torch.linspace(0, 1, 8)
+    squares = flat.square().sum(dim=1)
+    drawn: dict[str, Any] = {}  # the row below that stands there
 
     def update(seed: int, other: int, towards: float, **moves: float) -> str:
         offset = sum(
@@ -193,14 +243,24 @@ def person(
             length = (1 - t) * a.norm() + t * b.norm()
             return z * (length / z.flatten(1).norm(dim=1)[:, None, None, None].clamp(min=1e-6))
 
-        z = torch.cat([mix(torch.tensor(towards).view(1, 1, 1, 1)), mix(steps.view(-1, 1, 1, 1))])
+        row = (seed, other, *moves.values())
+        t = (
+            torch.tensor([towards])
+            if row == drawn.get("row")
+            else torch.cat([torch.tensor([towards]), steps])
+        )
         with torch.no_grad():
-            made = colours(G((z + offset).to(next(G.parameters()).device)))
-        distance = (flat - torch.from_numpy(made[0]).flatten()).square().mean(dim=1).sqrt()
-        k = int(distance.argmin())
+            z = mix(t.view(-1, 1, 1, 1)) + offset
+            made = colours(G(z.to(next(G.parameters()).device)))
+        # |a - b|² = |a|² - 2 ab + |b|²: one pass over the drawings finds the nearest.
+        face_now = torch.from_numpy(made[0]).flatten()
+        k = int((squares - 2 * (flat @ face_now)).argmin())
+        distance = float((flat[k] - face_now).square().mean().sqrt())
         shown.set_data(made[0])
         nearest.set_data(real[k] / 255)
-        between.set_data(mosaic(made[1:], 8, 0))
+        if len(made) > 1:
+            drawn["row"] = row
+            between.set_data(mosaic(made[1:], 8, 0))
         x = towards * 7
         frame.set_data([x, x + 1, x + 1, x, x], [0, 0, 1, 1, 0])
         who = f"Head {seed}"
@@ -208,7 +268,7 @@ def person(
             who = f"{towards:.0%} of the way from head {seed} to head {other}"
         return (
             f"{who}: this person does not exist. The nearest of {len(real)} drawings is "
-            f"<b>{float(distance[k]):.2f}</b> away (root mean square over the pixels, 0 to 1)."
+            f"<b>{distance:.2f}</b> away (root mean square over the pixels, 0 to 1)."
         )
 
     def another() -> None:
@@ -244,7 +304,9 @@ def growth(frames: np.ndarray, epochs: Sequence[int]) -> Panel:
 
     def update(moment: int) -> str:
         image.set_data(frames[moment])
-        return f"After <b>{epochs[moment]} epochs</b>: 32 noises, always the same."
+        count = epochs[moment]
+        after = f"{count} epoch{'s' if count > 1 else ''}"
+        return f"After <b>{after}</b>: 32 noises, always the same."
 
     return Panel(
         update,
