@@ -4,6 +4,8 @@
     cli         `lecture homework VERB`, and the table of verbs
     release     students' notebooks and zips, refused by name if a solution would be left in them
     collect     a learning platform's export, sorted into one folder per student
+    archives    what lies in a folder or a zip of strangers, read without trusting it
+    naming      whose submission it is, by the path a platform gave it
 
 Nothing here is imported by the notebooks, and a student needs none of it.
 """
