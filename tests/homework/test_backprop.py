@@ -2,14 +2,13 @@
 
 import re
 import sys
-from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from grading import grade, load, points
+from grading import grade, load, misjudged, points, rounds, sums, too_few
 
 STEM = "03_backprop"
 
@@ -45,6 +44,16 @@ DIAGNOSE = """def diagnose(run):
 """
 
 
+TRUTH = {"A": "scaling", "B": "backprop", "C": "zero_grad", "D": "initialization"}
+TRUTH |= {"E": "zero_grad", "F": "backprop", "G": "scaling", "H": "initialization"}
+TRUTH |= {"I": "zero_grad"}
+NAMES = ("scaling", "backprop", "zero_grad", "initialization")
+EYE = f"""def missing_ingredients():
+    truth = {TRUTH}
+    right = [truth[name] for name in recordings_of(student_id)]
+    """
+
+
 def changed(source: str, old: str, new: str) -> str:
     assert source.count(old) >= 1, old
     return source.replace(old, new)
@@ -55,6 +64,9 @@ WRONG = {
         "factors not swapped": changed(MUL, "b * grad, a * grad", "a * grad, b * grad"),
         "gradient forgotten": changed(MUL, "b * grad, a * grad", "b, a"),
         "as for a sum": changed(MUL, "b * grad, a * grad", "grad, grad"),
+        "divided": changed(MUL, "b * grad, a * grad", "grad / b, grad / a"),
+        "as a list of sums": changed(MUL, "b * grad, a * grad", "b * grad + a * grad, 0 * a"),
+        "changes grad": changed(MUL, "return", "grad *= 1.5\n    return"),
         "only one": changed(MUL, "b * grad, a * grad", "b * grad"),
         "summed up": changed(MUL, "b * grad, a * grad", "(b * grad).sum(), (a * grad).sum()"),
     },
@@ -73,6 +85,14 @@ WRONG = {
         "factor 2 lost": changed(TWO, "2 * (h2 - t)", "(h2 - t)"),
         "one tanh passed as if straight": changed(TWO, "(1 - h1**2) * u", "u"),
         "u gets the second h": changed(TWO, "h1 * da2", "h2 * da2"),
+        "h1 forgotten in h2": changed(TWO, "u * h1 + b)", "u + b)"),
+        "sign": changed(TWO, "2 * (h2 - t)", "2 * (t - h2)"),
+        "as arrays of one": changed(
+            TWO, "return (h2 - t) ** 2, ", "return np.array([(h2 - t) ** 2]), "
+        ),
+        "u as if used twice": changed(TWO, "h1 * da2", "h1 * (da2 + da1)"),
+        "the example by heart": "def two_steps(x1, x2, w, u, b, t):\n"
+        "    return 1.0, -2.0, 0.0, -4.0\n",
         "loss not squared": changed(TWO, "(h2 - t) ** 2, x2", "h2 - t, x2"),
     },
     "numeric-gradient": {
@@ -88,6 +108,9 @@ WRONG = {
         ),
         "rows only": changed(NUMERIC, "np.ndindex(w.shape)", "range(len(w))"),
         "eps ignored": changed(NUMERIC, "    found = ", "    eps = 1e-5\n    found = "),
+        "squares only": "def numeric_gradient(f, w, eps=1e-5):\n    return 2 * w\n",
+        "cubes by heart": "def numeric_gradient(f, w, eps=1e-5):\n    return 3 * w**2\n",
+        "flat": changed(NUMERIC, "return found", "return found.ravel()"),
         "zeros": changed(NUMERIC, "found[i] =", "_ ="),
     },
     "momentum-step": {
@@ -97,90 +120,115 @@ WRONG = {
         "Nesterov ignored": changed(MOMENTUM, "g + beta * v if nesterov else v", "v"),
         "Nesterov always": changed(MOMENTUM, "g + beta * v if nesterov else v", "g + beta * v"),
         "in place": changed(MOMENTUM, "v = beta * v + g\n", "v *= beta\n    v += g\n"),
+        "Nesterov with the old velocity": changed(
+            MOMENTUM, "    v = beta * v + g\n", "    old, v = v, beta * v + g\n"
+        ).replace("g + beta * v if", "g + beta * old if"),
+        "Nesterov without the gradient": changed(MOMENTUM, "g + beta * v if", "beta * v if"),
+        "plain descent": changed(MOMENTUM, "w - lr * step", "w - lr * g"),
         "uphill": changed(MOMENTUM, "w - lr", "w + lr"),
     },
+    "by-eye": {
+        **{f"always {name}": EYE + f"return 4 * [{name!r}]" for name in NAMES},
+        "one wrong": EYE
+        + "return [*right[:3], 'backprop' if right[3] == 'scaling' else 'scaling']",
+        "one place on": EYE + "return right[1:] + right[:1]",
+        "by last accuracy": EYE
+        + "return ['backprop' if runs[k]['accuracy'][-1] > 0.5 else 'scaling' for k in '1234']",
+        "another student's": EYE + "return [truth[name] for name in recordings_of('grace')]",
+        "three only": EYE + "return right[:3]",
+        "in words": EYE + "return ', '.join(right)",
+        "something else": EYE + "return [*right[:3], 'luck']",
+    },
     "diagnose": {
-        **{
-            f"always {name}": f"def diagnose(run):\n    return {name!r}\n"
-            for name in ("scaling", "backprop", "zero_grad", "initialization")
-        },
+        **{f"always {name}": f"def diagnose(run):\n    return {name!r}\n" for name in NAMES},
         "by accuracy alone": 'def diagnose(run):\n    return "backprop" '
         'if run["accuracy"][-1] > 0.5 else "zero_grad" if run["accuracy"].max() > 0.2 '
         'else "scaling"\n',
         "scaling and initialization mixed up": changed(DIAGNOSE, "> 10", "< 10"),
         "from the last loss": changed(DIAGNOSE, 'run["loss"][0] > 10', 'run["loss"][-1] > 10'),
-        "the three seen, by heart": 'def diagnose(run):\n    first = round(float(run["loss"][0]))\n'
-        '    return "scaling" if first > 10 else "backprop" if first == 3 else "zero_grad"\n',
+        "those seen, by heart": "def diagnose(run):\n"
+        "    for k, name in enumerate(missing_ingredients(), 1):\n"
+        '        if run["loss"][0] == runs[str(k)]["loss"][0]:\n            return name\n'
+        '    return "zero_grad"\n',
+        "all nine, by heart": "def diagnose(run):\n    for name, each in recordings.items():\n"
+        '        if run["loss"][0] == each["loss"][0]:\n            return dict(zip("ABCDEFGHI", '
+        f"{[TRUTH[c] for c in 'ABCDEFGHI']!r}))[name]\n",
+        "80 rows": changed(DIAGNOSE, "[:, :2] == 0).all()", "][79, :2] == 0).all()").replace(
+            "][79", "[79"
+        ),
+        "no name": changed(DIAGNOSE, '"scaling"', "0"),
     },
 }
-TESTS = {
-    "mul-backward": "mul-test",
-    "tanh-backward": "tanh-test",
-    "two-steps": "two-steps-test",
-    "numeric-gradient": "numeric-test",
-    "momentum-step": "momentum-test",
-    "diagnose": "diagnose-test",
+KEEPS = {
+    "two-steps": {
+        **dict.fromkeys(
+            [
+                "only the last use",
+                "bias once",
+                "overwritten by the first",
+                "u forgotten on the way back",
+                "one tanh passed as if straight",
+            ],
+            ["two-steps-test"],
+        ),
+        **dict.fromkeys(
+            ["u gets the second h", "as arrays of one", "u as if used twice", "loss not squared"],
+            ["two-steps-shared-test"],
+        ),
+    },
+    "numeric-gradient": {
+        **dict.fromkeys(["rows only", "eps ignored", "flat"], ["numeric-test"]),
+    },
+    "momentum-step": {
+        **dict.fromkeys(
+            ["Nesterov ignored", "Nesterov with the old velocity", "Nesterov without the gradient"],
+            ["momentum-test"],
+        ),
+        **dict.fromkeys(["Nesterov always"], ["nesterov-test"]),
+    },
 }
 
 
-def test_every_exercise_has_wrong_answers() -> None:
-    solutions = {
-        cell.id for cell in load(STEM).cells if cell.metadata.get("nbgrader", {}).get("solution")
-    }
-    assert set(WRONG) == solutions == set(TESTS)
-    assert set(TESTS.values()) == set(points(STEM))
-    assert all(len(answers) >= 3 for answers in WRONG.values())
+@pytest.mark.parametrize("chosen", rounds(WRONG), ids=lambda chosen: ", ".join(chosen.values()))
+def test_wrong_answers_are_rejected(chosen: dict[str, str]) -> None:
+    assert not misjudged(STEM, WRONG, KEEPS, chosen)
 
 
-def rounds() -> list[dict[str, str]]:
-    """One wrong answer to each exercise at a time: none reads another exercise's code."""
-    columns = zip_longest(*[[(cell, name) for name in answers] for cell, answers in WRONG.items()])
-    return [dict(entry for entry in column if entry) for column in columns]
+def test_every_check_is_failed_by_wrong_answers() -> None:
+    assert not too_few(STEM, WRONG, KEEPS)
 
 
-@pytest.mark.parametrize("names", rounds(), ids=lambda names: ", ".join(names.values()))
-def test_wrong_answers_are_rejected(names: dict[str, str]) -> None:
-    earned = grade(STEM, {cell: WRONG[cell][name] for cell, name in names.items()})
-    passed = [f"{cell}: {name}" for cell, name in names.items() if earned[TESTS[cell]]]
-    assert not passed
+ALSO_RIGHT = {
+    "mul-backward": MUL.replace("b * grad, a * grad", "[grad * b, grad * a]"),
+    "tanh-backward": changed(TANH, "(1 - y**2) * grad", "grad - grad * y * y"),
+    "two-steps": TWO,
+    "numeric-gradient": NUMERIC,
+    "momentum-step": MOMENTUM,
+    "by-eye": EYE + "return tuple(right)",
+    "diagnose": changed(DIAGNOSE, "> 10", "> 50"),
+}
 
 
 def test_right_answers_written_otherwise_pass() -> None:
-    earned = grade(
-        STEM,
-        {
-            "mul-backward": MUL,
-            "tanh-backward": changed(TANH, "(1 - y**2) * grad", "grad - grad * y * y"),
-            "two-steps": TWO,
-            "numeric-gradient": NUMERIC,
-            "momentum-step": MOMENTUM,
-            "diagnose": changed(DIAGNOSE, "> 10", "> 50"),
-        },
-    )
-    assert earned == points(STEM)
+    assert grade(STEM, ALSO_RIGHT) == points(STEM)
 
 
 def test_the_visible_check_does_not_name_the_diagnosis() -> None:
-    source = next(c.source for c in load(STEM).cells if c.id == "diagnose-test")
-    visible = source.split("### BEGIN HIDDEN TESTS")[0]
-    for name in ("scaling", "backprop", "zero_grad", "initialization"):
-        assert f'"{name}"' not in visible
+    for test in ("by-eye-test", "diagnose-test"):
+        source = next(c.source for c in load(STEM).cells if c.id == test)
+        visible = source.split("### BEGIN HIDDEN TESTS")[0]
+        assert visible != source
+        assert not re.search(r"[A-I]\W+(scaling|backprop|zero_grad|initialization)", visible)
 
 
 def test_points_and_minutes_add_up_to_what_the_page_says() -> None:
-    cells = {cell.id: cell.source for cell in load(STEM).cells}
-    said = re.search(r"(\d+) points, about (\d+) minutes", cells["homework"])
-    texts = [text for name, text in cells.items() if name.endswith("-text")]
-    found = [m for m in (re.search(r"\*\*(\d+) min, (\d+) points", t) for t in texts) if m]
-    assert said and len(found) == len(WRONG)
-    assert int(said[1]) == sum(int(m[2]) for m in found) == sum(points(STEM).values())
-    assert abs(int(said[2]) - sum(int(m[1]) for m in found)) <= 5
+    assert not sums(STEM)
 
 
 def test_examples_in_the_text_are_right() -> None:
     names: dict[str, object] = {"np": np}
     for cell in load(STEM).cells:
-        if cell.id in WRONG:
+        if cell.id in WRONG and cell.id != "by-eye":
             exec(cell.source, names)
     one = np.array
     assert [v.tolist() for v in names["mul_backward"](one([2.0]), one([5.0]), one([10.0]))] == [
