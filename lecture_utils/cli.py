@@ -228,11 +228,17 @@ def stop(server: subprocess.Popen[bytes], base: str, token: str) -> None:
     server.wait()
 
 
-def serve(own: Path, folder: Path, notebook: str, port: int, present: bool, browser: bool) -> None:
-    """Run JupyterLab until it ends or is interrupted, and open the browser once it answers."""
+def serve(
+    own: Path, folder: Path, page: str, port: int, present: bool, browser: bool, what: str = "lecture"
+) -> None:
+    """Run JupyterLab until it ends or is interrupted, and open the browser once it answers.
+
+    `page` is a notebook in `folder`, or a page of the server, beginning with a slash.
+    """
     token = secrets.token_hex(16)
     base = f"http://127.0.0.1:{port}"
-    url = f"{base}/{'doc' if present else 'lab'}/tree/{notebook}?token={token}"
+    path = page if page.startswith("/") else f"/{'doc' if present else 'lab'}/tree/{page}"
+    url = f"{base}{path}?token={token}"
     log = own / "jupyterlab.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
@@ -251,7 +257,7 @@ def serve(own: Path, folder: Path, notebook: str, port: int, present: bool, brow
         while server.poll() is None:
             if not announced and request(f"{base}/api/status", token):
                 announced = True
-                print(f"The lecture is open at {url}\nCtrl-C here ends it.", flush=True)
+                print(f"The {what} is open at {url}\nCtrl-C here ends it.", flush=True)
                 if browser and not webbrowser.open(url):
                     print("No browser was found: open the address above in one.", flush=True)
             time.sleep(0.2)

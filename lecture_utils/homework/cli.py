@@ -18,6 +18,7 @@ VERBS = {
     "collect": "take in submissions: a folder or a zip from a learning platform",
     "grade": "run what was handed in, in a sandbox; a table and a CSV",
     "feedback": "a page for each student, from the gradebook",
+    "formgrader": "nbgrader's page for points and comments by hand",
     "demo": "all of it on a made-up class, good and hostile",
     "job": "grade one submission: a notebook in, a JSON out",
 }

@@ -18,7 +18,10 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 
 from .course import Course, HomeworkError
 from .grade import Progress
-from .job import WITHHELD
+from .job import STATUS, WITHHELD
+
+OPEN = WITHHELD | set(STATUS)
+"""What stands in place of a verdict until a human has decided."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,16 +58,12 @@ def graded(course: Course, stem: str) -> list[str]:
 
 
 class StudentPage(NbGraderPreprocessor):
-    """Keeps the homework, and puts a table of exercises above it: points, and what was found."""
+    """Puts a table above the homework: exercise, points, and what the checks found."""
 
     def preprocess(
         self, nb: NotebookNode, resources: ResourcesDict
     ) -> tuple[NotebookNode, ResourcesDict]:
         """Runs after nbgrader's GetGrades, which has put the scores into the cells."""
-        ids = [cell.get("id") for cell in nb.cells]
-        start = ids.index("homework-setup") if "homework-setup" in ids else 0
-        before = [cell for cell in nb.cells[:start] if cell.get("id") == "what-happened"]
-        nb.cells = before + nb.cells[start:]
         rows = []
         title = ""
         for cell in nb.cells:
@@ -78,7 +77,7 @@ class StudentPage(NbGraderPreprocessor):
                 for output in cell.outputs:
                     if output.output_type == "error":
                         found = f"{output.ename}: {output.evalue}"
-                withheld = not score and found.partition(":")[0] in WITHHELD
+                withheld = not score and found.partition(":")[0] in OPEN
                 shown = "open" if withheld else f"{score:g}"
                 cells = (title, f"{shown} of {points:g}", found)
                 rows.append("".join(f"<td>{_cell(text)}</td>" for text in cells))

@@ -353,9 +353,11 @@ def as_it_ran(assignment: Assignment, result: Result) -> NotebookNode:
     if result["status"] != "graded":
         words = f"**{result['status']}**: {result['why']}. Nothing of it was run."
         notebook = nbformat.from_dict(json.loads(json.dumps(assignment.released)))
+        notebook.cells = [cell for cell in notebook.cells if cell.id not in assignment.before]
         for cell in notebook.cells:
             if cell.id in {check.id for check in assignment.checks}:
                 cell.source = assignment.cells[cell.id].source
+                cell.outputs = [_error(result["status"], "nothing was run")]
         notebook.cells.insert(0, nbformat.v4.new_markdown_cell(words, id="what-happened"))
         return notebook
     notebook = nbformat.from_dict(result["notebook"])

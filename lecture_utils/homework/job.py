@@ -50,6 +50,7 @@ OUTCOMES = {
 }
 WITHHELD = {"tampered", "forged"}
 """No points and no zero: a human decides."""
+BASE64 = re.compile(r"[A-Za-z0-9+/=\n]{8,400000}")
 STATUS = {
     "graded": "every check has its outcome",
     "unreadable": "no notebook",
@@ -238,9 +239,8 @@ def _outputs(value: Any) -> list[dict[str, Any]]:
     for item in value[:20] if isinstance(value, list) else []:
         if isinstance(item, dict) and isinstance(item.get("text"), str):
             kept.append({"text": item["text"][:20_100]})
-        elif isinstance(item, dict) and isinstance(item.get("png"), str):
-            if re.fullmatch(r"[A-Za-z0-9+/=\n]{1,400000}", item["png"]):
-                kept.append({"png": item["png"]})
+        elif isinstance(item, dict) and BASE64.fullmatch(str(item.get("png"))):
+            kept.append({"png": item["png"]})
     return kept
 
 

@@ -67,6 +67,8 @@ class Assignment:
         order = [cell.id for cell in self.notebook.cells]
         start = order.index("homework-setup") if "homework-setup" in order else len(order)
         first = next(c for c in self.notebook.cells if c.cell_type == "code").id
+        self.before = set(order[:start])
+        """Cells of the lecture part. Those that a student left alone are not kept for graders."""
         self.solutions: dict[str, list[str]] = {}
         self.checks: list[Check] = []
         self.given: list[str] = [first]
@@ -266,14 +268,16 @@ def plan(assignment: Assignment, notebook: NotebookNode) -> Plan:
             keep_checks(name)
             continue
         known = name is not None and name not in assignment.solutions
-        if cell.cell_type != "code" and cell.source != assignment.blank.get(name or ""):
+        as_given = known and cell.source == assignment.blank[name]
+        if cell.cell_type != "code" and not as_given:
             cell.source = as_text(cell.source)
-        keep(cell, name if known and place == chosen[name] else cell.id or f"cell-{place}", {})
+        if not (as_given and name in assignment.before):
+            keep(cell, name if known and place == chosen[name] else cell.id or f"cell-{place}", {})
         if cell.cell_type != "code":
             continue
         if name == STUDENT_ID:
             result.claimed = _claimed(cell.source)
-        elif known and cell.source == assignment.blank[name]:
+        elif as_given:
             ours = Cell(name, cell.source)
             (result.lecture if name in assignment.lecture else result.cells).append(ours)
         elif cell.source.strip():
