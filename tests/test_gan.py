@@ -276,6 +276,16 @@ def test_real_data_is_drawn_with_the_mouse(lab: Panel) -> None:
     lab.reset()
 
 
+def test_fakes_outside_the_picture_are_told_of(lab: Panel) -> None:
+    lab.reset()
+    assert "outside" not in lab.message
+    with torch.no_grad():
+        lab.run.models[0][-1].bias += torch.tensor([4.0, 0.0])
+    lab.refresh()
+    assert "100% of the fakes lie outside the picture." in lab.message
+    lab.reset()
+
+
 def covered(lab: Panel, steps: int) -> tuple[int, float]:
     lab.run.advance(steps)
     lab.refresh()

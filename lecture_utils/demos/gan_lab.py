@@ -423,6 +423,9 @@ def lab(
         )
         if pull is not None:
             said += f" The mean pull is <b>{float(pull.norm(dim=1).mean()):.3f}</b>."
+        outside = float((made.abs() > REACH).any(dim=1).float().mean())
+        if outside >= 0.05:
+            said += f" {outside:.0%} of the fakes lie outside the picture."
         if v["draw"] == "G's manifold" and v["noise"] > 2:
             said += " Only the first two of the noises move here; the others are 0."
         return said
