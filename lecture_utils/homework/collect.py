@@ -230,8 +230,9 @@ def _named(file: str, stems: list[str]) -> list[str]:
     ]
 
 
-def _natural(path: str) -> list[tuple[int, str]]:
-    return [(int(digits or 0), text) for text, digits in re.findall(r"(\D*)(\d*)", path)]
+def _natural(path: str) -> list[tuple[str, int]]:
+    """A key that sorts `-10` after `-9`."""
+    return [(text, int(digits or 0)) for text, digits in re.findall(r"(\D*)([0-9]{0,18})", path)]
 
 
 def _sha256(file: Path) -> str:
