@@ -331,7 +331,7 @@ CASES: dict[str, Case] = {
         "that exercise: error",
         inside(
             "for n in range(10 ** 6):",
-            "    with open(f'/tmp/{n}', 'wb') as file:",
+            "    with open(f'scratch{n}', 'wb') as file:",
             "        file.write(bytes(10 ** 7))",
         ),
         "error",

@@ -61,7 +61,7 @@ def run(course: Course, options: argparse.Namespace) -> int:
     feedback.pages(dry, STEM, feedback.graded(dry, STEM))
     page = dry.feedback / "barbara" / STEM / f"{STEM}.html"
     print(f"What a student gets back: {page}")
-    print(f"nbgrader's formgrader on this class: LECTURE_COURSE={folder}, see homework/README.md.")
+    print(f"nbgrader's page for points by hand: lecture homework formgrader --course {folder}")
     assert assignment.points == results[0]["points"]
     return 0
 
