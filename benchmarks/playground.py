@@ -43,7 +43,7 @@ def epoch(panel: Locator) -> int:
 
 def play(panel: Locator, preset: str, seconds: float) -> tuple[float, float]:
     """Steps a second and pictures a second, from one second after the start."""
-    press(panel, preset)
+    panel.locator("select").first.select_option(preset)
     press(panel, "Play")
     until(panel, lambda: epoch(panel) > 0)
     panel.page.wait_for_timeout(1000)

@@ -145,6 +145,7 @@ class Player(widgets.VBox):
         row.add_class("lecture-buttons")
         super().__init__([row, self.slider], max=max, value=value)
         self.add_class("lecture-wide")
+        self.add_class("lecture-run")
         traitlets.link((self, "max"), (self.slider, "max"))
         traitlets.link((self, "value"), (self.slider, "value"))
         self.observe(self._moved, "value")
@@ -222,6 +223,10 @@ def describe(error: BaseException) -> str:
 
 # ---- panel
 
+MOST_BUTTONS = 8
+"""More presets than these stand in a list: as buttons they would push the controls off the page."""
+CHOOSE = "choose a preset …"
+
 
 class Panel(widgets.VBox):
     """Controls tied to ``update`` and a live figure.
@@ -240,6 +245,8 @@ class Panel(widgets.VBox):
     ``"note"`` holds its sentence. ``actions`` are further buttons. With ``run`` (a
     ``training.Run``) the panel gets play, pause, step, rewind and scrubbing, and follows it.
     ``anew`` is called before a preset or a reset sets the controls.
+    ``still``: how many steps the run goes for the picture of an exported page, whose reader can't
+    press Play; then it is rewound.
     ``stacked`` puts the controls under a figure that takes the whole width, in several columns.
     An error in ``update`` is shown in the panel with the reader's own line, and kept in ``error``.
     """
@@ -256,8 +263,10 @@ class Panel(widgets.VBox):
         run: Any = None,
         anew: Callable[[], Any] = lambda: None,
         stacked: bool = False,
+        still: int = 0,
         **controls: Any,
     ) -> None:
+        self.still = still
         self._update, self.figure, self.run, self._anew = update, figure, run, anew
         self.title, self.look = title, look
         self.lock = figure.lock if figure is not None else threading.RLock()
@@ -269,6 +278,7 @@ class Panel(widgets.VBox):
         self.shown = ""
         self._start = {name: c.value for name, c in self.controls.items()}
         self._quiet = 0
+        self.preset_list: widgets.Dropdown | None = None
         self._note = ""
         self._message = widgets.HTML()  # only without a figure, which has a line of its own
         self._message.add_class("lecture-message")
@@ -291,10 +301,21 @@ class Panel(widgets.VBox):
             + f'<div class="lecture-title">{escape(self.title)}</div>'
             + f'<div class="lecture-look">{self.look}</div>'
         )
-        buttons = [
-            button(name, functools.partial(self.apply, name), preset.get("note", ""))
-            for name, preset in self.presets.items()
-        ]
+        buttons: list[widgets.Widget] = []
+        if len(self.presets) > MOST_BUTTONS:
+            self.preset_list = choice([CHOOSE, *self.presets])
+            self.preset_list.layout.width = "14em"
+            self.preset_list.observe(self._chosen, "value")
+            buttons.append(self.preset_list)
+        else:
+            buttons += [
+                button(
+                    name[:1].upper() + name[1:],
+                    functools.partial(self.apply, name),
+                    preset.get("note", ""),
+                )
+                for name, preset in self.presets.items()
+            ]
         buttons += [
             button(name, functools.partial(self._act, f)) for name, f in self.actions.items()
         ]
@@ -332,6 +353,7 @@ class Panel(widgets.VBox):
     def apply(self, preset: str) -> None:
         """Set the controls of a preset and show its sentence."""
         self._note = self.presets[preset].get("note", "")
+        self._name(preset)
         with self.lock:  # no frame of a training thread between the two
             self._anew()
             self.set(**{k: v for k, v in self.presets[preset].items() if k != "note"})
@@ -339,6 +361,7 @@ class Panel(widgets.VBox):
     def reset(self) -> None:
         """Back to the values the panel started with."""
         self._note = ""
+        self._name(CHOOSE)
         with self.lock:
             self._anew()
             self.set(**self._start)
@@ -392,7 +415,18 @@ class Panel(widgets.VBox):
     def _changed(self, _: Any) -> None:
         if not self._quiet:
             self._note = ""
+            self._name(CHOOSE)
             self.refresh()
+
+    def _chosen(self, change: Any) -> None:
+        if not self._quiet and change["new"] != CHOOSE:
+            self.apply(change["new"])
+
+    def _name(self, preset: str) -> None:
+        """Show which preset is set, where they are a list."""
+        if self.preset_list is not None:
+            with self._batch():
+                self.preset_list.value = preset
 
     def _frame(self) -> None:
         # Called by the training thread. Who holds the lock may be waiting for that thread to end.
@@ -408,5 +442,14 @@ class Panel(widgets.VBox):
         bundle = super()._repr_mimebundle_(**kwargs)
         if self.figure is None:
             return bundle
+        if self.still and self.run is not None and not (self.run.reached or self.run.playing):
+            try:
+                self.run.advance(self.still)
+                self.refresh()
+                bundle = with_still(bundle, self.figure)
+            finally:
+                self.run.rewind()
+        else:
+            bundle = with_still(bundle, self.figure)
         self.figure.prepare()
-        return with_still(bundle, self.figure)
+        return bundle

@@ -1,14 +1,17 @@
 """Controls, presets, errors and players of ``lecture_utils.panel``."""
 
+import base64
 import linecache
 import threading
 
 import ipywidgets as widgets
 import pytest
+import torch
 
 from lecture_utils import panel as panels
 from lecture_utils.live import STATIC, LiveFigure
 from lecture_utils.panel import Panel, Player, choice, control, log_slider, slider, text, toggle
+from lecture_utils.training import Run
 
 
 def line_panel(update=None, **controls):
@@ -144,11 +147,65 @@ def buttons(panel):
 def test_buttons_do_what_they_say():
     presets = {"works": {"height": 9, "note": "It is high."}}
     panel = line_panel(presets=presets, height=(0, 10, 1, 2))
-    assert buttons(panel)["works"].tooltip == "It is high."
-    buttons(panel)["works"].click()
+    assert buttons(panel)["Works"].tooltip == "It is high.", "like Play, Step and Reset"
+    buttons(panel)["Works"].click()
     assert panel.values == {"height": 9}
     buttons(panel)["Reset"].click()
     assert panel.values == {"height": 2}
+
+
+def test_many_presets_are_a_list():
+    presets = {f"height {k}": {"height": k, "note": f"It is {k}."} for k in range(9)}
+    panel = line_panel(presets=presets, height=(0, 10, 1, 2))
+    assert list(buttons(panel)) == ["Reset"]
+    chosen = panel.preset_list
+    assert chosen.value == panels.CHOOSE and list(chosen.options[1:]) == list(presets)
+    chosen.value = "height 7"
+    assert panel.values == {"height": 7} and "It is 7." in panel.shown
+    assert chosen.value == "height 7"
+    panel.controls["height"].value = 3
+    assert chosen.value == panels.CHOOSE, "it is that preset no longer"
+    panel.apply("height 5")
+    assert chosen.value == "height 5" and len(panel.drawn) == 4, "drawn once for each change"
+    buttons(panel)["Reset"].click()
+    assert chosen.value == panels.CHOOSE and panel.values == {"height": 2}
+    chosen.value = panels.CHOOSE
+    assert panel.values == {"height": 2}
+
+
+def test_an_exported_page_shows_the_run_under_way():
+    torch.manual_seed(0)
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+
+    def step(k):
+        optimizer.zero_grad()
+        loss = (weight - 1).square().sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    model = torch.nn.ParameterList([weight])
+    run = Run(step, models=[model], optimizers=[optimizer], steps=50)
+    fig = LiveFigure(300, 200)
+    ax = fig.add_subplot()
+    ax.set(xlim=(0, 50), ylim=(0, 1.1))
+    (line,) = fig.live(*ax.plot([], []))
+
+    def update():
+        line.set_data(*run.curve("loss"))
+        return f"step {run.position}"
+
+    panel = Panel(update, fig, title="t", look="l", run=run, still=40)
+    empty = fig.png()
+    bundle = panel._repr_mimebundle_()
+    data = bundle[0] if isinstance(bundle, tuple) else bundle
+    assert base64.b64decode(data["image/png"]) != empty, "the curve, not the empty axes"
+    assert run.reached == 0 and weight.item() == 0 and run.curve("loss") == ([], [])
+    assert panel.shown == "step 0" and fig.png() == empty, "in class it begins at the start"
+    run.advance(10)
+    panel._repr_mimebundle_()
+    assert run.reached == 10, "a run under way is left alone"
 
 
 def test_an_action_draws_once_and_shows_its_error(monkeypatch):

@@ -204,6 +204,7 @@ def xor(
         look="Press Play. Watch the gradients: each says which way its weight should go, "
         "and how strongly. Another rate starts over from the same weights.",
         run=run,
+        still=400,
         presets={
             "works": {"rate": 0.1, "seed": 0, "note": "Works: four rows right. Press Play."},
             "too slow": {"rate": 0.01, "seed": 0}

@@ -335,6 +335,7 @@ def recipe(
         look="Take an ingredient out and press Play. Grey is the healthy training. "
         "Name the symptom before the panel does.",
         run=run,
+        still=200,
         presets={
             "healthy": preset("Works: all ingredients are in."),
             "zero weights": preset("Fails: stuck at chance.", initialization=False),
@@ -407,7 +408,7 @@ def recorded(runs: Mapping[str, Mapping[str, np.ndarray]], names: str = "ABC") -
     return Panel(
         update,
         fig,
-        title="Three recorded runs",
+        title="Recorded runs",
         look="One ingredient is missing in each. Scrub, and compare with the healthy one in grey.",
         recording=choice(list(names)),
         k=player,

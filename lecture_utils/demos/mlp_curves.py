@@ -266,6 +266,7 @@ def descent(
             | {"note": "Fails: the steps are too long; kinks jump off the interval."},
         },
         run=run,
+        still=1000,
         target=choice([*board.targets, OWN], value=board.name),
         units=slider(1, 64, 1, 16),
         rate=log_slider(1e-3, 1.0, 0.01, "learn rate", per_decade=4),

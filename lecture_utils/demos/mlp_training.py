@@ -187,6 +187,7 @@ def dying(
                "layer 1 moves, and with it their inputs."},
         },
         run=run,
+        still=300,
         rate=log_slider(1e-3, 0.1, start[0], "learn rate"),
         bias=slider(-2.0, 0.5, 0.1, start[1], "first bias"),
     )  # fmt: skip
@@ -326,6 +327,7 @@ def race(
             | {"note": "Fails: at this rate it is ReLU that breaks, and the sigmoid that learns."},
         },
         run=run,
+        still=300,
         layers=choice([1, 2, 3], value=2, label="hidden"),
         relu=log_slider(0.01, 10, 10**-0.5, "ReLU rate", per_decade=4),
         sigmoid=log_slider(0.01, 10, 10**-0.5, "σ rate", per_decade=4),
@@ -483,6 +485,7 @@ def ball(
             | {"note": "No training ball was faster than 3. A net answers all the same."},
         },
         run=run,
+        still=100,
         x=slider(3.0, 46.0, 0.5, 33.0),
         y=slider(3.0, 46.0, 0.5, 16.0),
         vx=slider(-5.0, 5.0, 0.1, 2.5, "vx"),

@@ -224,6 +224,7 @@ def xor_training(
             | {"note": "Fails: each step is so long that it jumps over what it looks for."},
         },
         run=run,
+        still=1000,
         anew=lambda: state.update(seed=None),
         rate=slider(0.1, 20.0, 0.1, learning_rate),
         seed=slider(0, 9, 1, works),

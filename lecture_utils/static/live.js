@@ -12,7 +12,20 @@ if (!window.lectureKeys) {
     const plain = !(event.shiftKey || event.ctrlKey || event.altKey || event.metaKey);
     event.target.toggleAttribute("data-lm-suppress-shortcuts", plain);
   };
+  // End: noUiSlider jumps to the maximum that the slider began with. A tap at the far end of the
+  // track goes to the one it has now.
+  const end = (event) => {
+    const track = event.target.closest?.(".lecture-panel .noUi-base");
+    if (event.key !== "End" || !track) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    const box = track.getBoundingClientRect();
+    const [clientX, clientY] = [box.right, box.top + box.height / 2];
+    const tap = { clientX, clientY, buttons: 1, bubbles: true, cancelable: true };
+    track.dispatchEvent(new MouseEvent("mousedown", tap));
+  };
   window.addEventListener("keydown", own, true); // before JupyterLab, which listens on document
+  window.addEventListener("keydown", end, true);
 }
 
 export default () => {

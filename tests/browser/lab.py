@@ -162,8 +162,8 @@ def message(panel: Locator) -> Locator:
 
 
 def press(panel: Locator, name: str) -> None:
-    """Press a button by its words."""
-    panel.get_by_role("button", name=name, exact=True).click()
+    """Press a button by its words; those of a preset begin with a capital in the page."""
+    panel.get_by_role("button", name=name[:1].upper() + name[1:], exact=True).click()
 
 
 def row(panel: Locator, label: str) -> Locator:

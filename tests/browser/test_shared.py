@@ -448,6 +448,10 @@ def test_a_run_plays_while_its_sliders_stay_live(notebook: Notebook) -> None:
     page.wait_for_timeout(500)
     assert ask(page, "[run.position, run.reached]") == [0, reached]
     assert step_shown(panel) == 0
+    page.keyboard.press("End")  # the slider was shorter when the page was made
+    page.wait_for_timeout(500)
+    assert ask(page, "[run.position, run.reached]") == [reached, reached]
+    assert step_shown(panel) == reached
     panel.get_by_role("button", name="Step", exact=True).click()
     page.wait_for_timeout(500)
     assert ask(page, "[run.position, run.reached]") == [reached + 1, reached + 1]
