@@ -75,9 +75,9 @@ def heads(attention: Attention, model: MiniLM) -> Panel:
     wall_ax.set_title("layer ↓   head →   click one of 72", fontsize=16, pad=22)
     wall = wall_ax.imshow(np.zeros((2, 2, 3)), extent=(0, HEADS, LAYERS, 0), aspect="auto")
     for h in range(HEADS):
-        wall_ax.text(h + 0.5, -0.08, str(h), ha="center", va="bottom", fontsize=13)
+        wall_ax.text(h + 0.5, -0.08, str(h), ha="center", va="bottom", fontsize=14)
     for k in range(LAYERS):
-        wall_ax.text(-0.1, k + 0.5, str(k), ha="right", va="center", fontsize=13)
+        wall_ax.text(-0.1, k + 0.5, str(k), ha="right", va="center", fontsize=16)
     chosen = wall_ax.add_patch(
         Rectangle((0, 0), 1, 1, fill=False, ec=style.RED, lw=4, clip_on=False)
     )
@@ -89,7 +89,7 @@ def heads(attention: Attention, model: MiniLM) -> Panel:
     names = tuple(habits(np.full((4, 4), 0.25)))
     bars = bars_ax.barh(range(4), [0] * 4, color=style.ACTIVATION, height=0.38)
     for k, name in enumerate(names):
-        bars_ax.text(0.01, k - 0.27, name, va="bottom", fontsize=14)
+        bars_ax.text(0.01, k - 0.27, name, va="bottom", fontsize=16)
     fig.live(segments, band, wall, chosen, image, row, bars)
     state: dict[str, Any] = {"words": None}
 
@@ -237,7 +237,7 @@ def stories(attention: Attention, model: MiniLM, pairs: Sequence[Pair]) -> Panel
             for _, nouns, endings in pairs
             for noun, ending in zip(nouns.split(), endings.split(), strict=True)
         ],
-        fontsize=14,
+        fontsize=16,
     )
     rows_ax.tick_params(length=0)
     rows_ax.spines[:].set_visible(False)

@@ -77,7 +77,7 @@ def reversing(run: Run, make_net: Callable[[int], nn.Module], trained_to: int, s
     ]
     wall_ax.set(xlim=(0, len(places)), ylim=(1, 0))
     for k, (layer, head) in enumerate(places):
-        wall_ax.text(k + 0.5, -0.06, f"L{layer} H{head}", ha="center", va="bottom", fontsize=14)
+        wall_ax.text(k + 0.5, -0.06, f"L{layer} H{head}", ha="center", va="bottom", fontsize=16)
     chosen = wall_ax.add_patch(Rectangle((0, 0), 1, 1, fill=False, ec=style.RED, lw=4))
     lengths = range(1, LONGEST + 1)
     bars = chart.bar(lengths, [0] * LONGEST, color=style.ACTIVATION, width=0.75)
@@ -216,7 +216,7 @@ def recall(
     live_ax.set(xlabel="step", ylim=(0, 1.05), xlim=(0, run.steps))
     live_ax.set_title("this run", fontsize=16)
     live_ax.axhline(0.1, color=style.MUTED, lw=2, ls=":")
-    live_ax.text(run.steps, 0.11, "guessing", ha="right", va="bottom", fontsize=14)
+    live_ax.text(run.steps, 0.11, "guessing", ha="right", va="bottom", fontsize=16)
     for ax in (shipped_ax, live_ax):
         ax.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"])
     lines = {
