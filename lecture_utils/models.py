@@ -1,6 +1,9 @@
 """Networks that more than one notebook uses. Images are NCHW: (batch, channels, height, width)."""
 
+import torch
 from torch import Tensor, nn
+
+from . import minilm
 
 
 def count_parameters(module: nn.Module) -> int:
@@ -165,3 +168,80 @@ class Discriminator(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         return self.main(pictures).flatten()
+
+
+class Attention(nn.Module):
+    """softmax(q k^T / sqrt(d_k)) v as a layer, so that a hook sees it; mask True: may look."""
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+        scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
+        if mask is not None:
+            scores = scores.where(mask, float("-inf"))
+        return scores.softmax(dim=-1) @ v
+
+
+class MultiHead(nn.Module):
+    """Attention by several heads, each on its part of the width: (N, T, width) -> the same."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads, self.attention = heads, Attention()
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        parts = self.qkv(x).chunk(3, dim=-1)
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(-3, -2) for part in parts)
+        return self.out(self.attention(q, k, v, mask).transpose(-3, -2).flatten(-2))
+
+
+class TinyTransformer(nn.Module):
+    """Letters (N, T) -> logits (N, T, 12); each place sees itself and what comes before."""
+
+    def __init__(self, width: int = 32, heads: int = 2, layers: int = 2, places: int = 20) -> None:
+        super().__init__()
+        self.letter = nn.Embedding(14, width)  # 12 letters, ">" and filling
+        self.place = nn.Embedding(places, width)
+        self.attend = nn.ModuleList(MultiHead(width, heads) for _ in range(layers))
+        self.dense = nn.ModuleList(
+            nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width))
+            for _ in range(layers)
+        )
+        self.norm = nn.ModuleList(nn.LayerNorm(width) for _ in range(2 * layers + 1))
+        self.out = nn.Linear(width, 12)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        n = tokens.shape[1]
+        causal = torch.ones(n, n, dtype=torch.bool, device=tokens.device).tril()
+        x = self.letter(tokens) + self.place.weight[:n]
+        for i, (attend, dense) in enumerate(zip(self.attend, self.dense, strict=True)):
+            x = x + attend(self.norm[2 * i](x), causal)
+            x = x + dense(self.norm[2 * i + 1](x))
+        return self.out(self.norm[-1](x))
+
+
+class Reader(nn.Module):
+    """One head of attention without positions: (N, T, 36) -> logits (N, T, 10)."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(36, width) for _ in range(3))
+        self.attention = Attention()
+        self.out = nn.Linear(width, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.attention(self.q(x), self.k(x), self.v(x)))
+
+
+class Pretrained(nn.Module):
+    """The shipped MiniLM: a text -> a vector for each of its word pieces, (n, 384)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.attention = minilm.load(), Attention()
+
+    def forward(self, text: str) -> Tensor:
+        def attend(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+            return self.attention(q, k, v), q.new_zeros(())  # the weights are not wanted here
+
+        return self.net(self.net.tokenize(text), attend)[0]

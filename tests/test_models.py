@@ -5,8 +5,10 @@ import re
 import numpy as np
 import pytest
 import torch
+from panels import lesson as read
 from torch.nn import functional as F
 
+from lecture_utils import sequences
 from lecture_utils.data import (
     LEFT,
     DataError,
@@ -22,7 +24,10 @@ from lecture_utils.models import (
     BallConvPool,
     BallDense,
     DigitsCNN,
+    Pretrained,
+    Reader,
     Recurrent,
+    TinyTransformer,
     count_parameters,
 )
 
@@ -191,3 +196,19 @@ def test_recurrent_answers_at_every_step_and_never_looks_ahead(kind: str) -> Non
     assert before.shape == (4, 6, 2)
     assert torch.equal(before[:, :3], after[:, :3])
     assert not torch.isclose(before[:, 3:], after[:, 3:]).all()
+
+
+def test_attention_models_are_those_of_the_notebook() -> None:
+    lesson = read("06_attention")
+    for ours, theirs, inputs in [
+        (TinyTransformer(), lesson.tiny, sequences.reversals(5, seed=0)[0]),
+        (Reader(), lesson.nets[2], sequences.key_values(5, pairs=8, seed=0)[0]),
+    ]:
+        ours.load_state_dict(theirs.state_dict())
+        with torch.no_grad():
+            expected = theirs(inputs)
+            expected = expected[0] if isinstance(expected, tuple) else expected
+            assert torch.allclose(ours(inputs), expected, atol=1e-5)
+    vectors = Pretrained()("The dog sleeps.")
+    tokens = lesson.transformer.tokenize("The dog sleeps.")
+    assert torch.allclose(vectors, lesson.transformer(tokens, lesson.attention)[0], atol=1e-5)

@@ -1,13 +1,15 @@
 """08_recap: the table, the counter, the reach, and a quiz whose numbers are computed."""
 
 import math
+from collections.abc import Callable
 from types import SimpleNamespace
 
+import nbformat
 import numpy as np
 import pytest
 import torch
+from panels import NOTEBOOKS, show, sweep_all
 from panels import lesson as read
-from panels import show, sweep_all
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -48,7 +50,40 @@ def test_table_marks_each_answer() -> None:
     sweep_all(panel)
 
 
+def test_work_in_the_table_grows_as_counted(lesson: SimpleNamespace) -> None:
+    """Twice the length: twice or four times the multiplications."""
+
+    def growth(make: Callable[[int], tuple[nn.Module, torch.Tensor]]) -> float:
+        return lesson.count(*make(2000))[1] / lesson.count(*make(1000))[1]
+
+    class Once(nn.Module):  # a hook sees what a layer is called with
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = lu.models.Attention()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.attention(x, x, x)
+
+    grows = {
+        "dense": growth(lambda n: (nn.Linear(n, n), torch.zeros(1, n))),
+        "convolution": growth(
+            lambda n: (nn.Conv2d(4, 4, (1, 3), padding=(0, 1)), torch.zeros(1, 4, 1, n))
+        ),
+        "recurrent": growth(lambda n: (nn.RNN(4, 4, batch_first=True), torch.zeros(1, n, 4))),
+        "attention": growth(lambda n: (Once(), torch.zeros(1, n, 4))),
+    }
+    said = {kind: {"n": 2, "n²": 4}[answers[3]] for kind, answers in recap.RIGHT.items()}
+    assert grows == said
+
+
 # ---- the counter
+
+
+def flop(net: nn.Module, x: torch.Tensor) -> int:
+    """Floating-point operations of matrix products and convolutions, by torch's own counter."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net.eval()(x)
+    return counter.get_total_flops()
 
 
 def test_count_agrees_with_torchs_own_counter(lesson: SimpleNamespace) -> None:
@@ -56,42 +91,117 @@ def test_count_agrees_with_torchs_own_counter(lesson: SimpleNamespace) -> None:
     for name, (net, x) in lesson.nets.items():
         parameters, macs = lesson.count(net, x)
         assert parameters == sum(p.numel() for p in net.parameters())
-        if any(isinstance(m, nn.RNN | nn.LSTM | nn.MultiheadAttention) for m in net.modules()):
-            continue
-        with FlopCounterMode(display=False) as flops, torch.no_grad():
-            net.eval()(x)
-        assert macs == flops.get_total_flops() // 2, name
+        if any(isinstance(m, nn.RNN | nn.LSTM) for m in net.modules()):
+            continue  # torch does not count them
+        assert macs == flop(net, x) // 2, name
         compared += 1
-    assert compared >= 6
+    assert compared >= 18
 
 
 def test_count_of_recurrent_nets_and_attention_by_hand(lesson: SimpleNamespace) -> None:
     nets = lesson.nets
-    assert lesson.count(*nets["RNN, names"])[1] == 10 * (27 * 128 + 128 * 128 + 128 * 27)
-    assert lesson.count(*nets["LSTM, Shakespeare"])[1] == 100 * (4 * 192 * (65 + 192) + 192 * 65)
-    n, d = 100, 64
-    assert (
-        lesson.count(*nets["attention, 100 words"])[1] == n * 4 * d**2 + 2 * n**2 * d + n * 8 * d**2
-    )
+    assert lesson.count(*nets["5 · names, RNN"])[1] == 10 * (27 * 128 + 128 * 128 + 128 * 27)
+    shakespeare = lesson.count(*nets["5 · Shakespeare, LSTM"])[1]
+    assert shakespeare == 100 * (4 * 192 * (65 + 192) + 192 * 65)
+    n, d = 9, 64
+    assert lesson.count(*nets["6 · recall, attention"])[1] == n * (3 * 36 * d + d * 10 + 2 * n * d)
 
 
 def test_facts_of_the_deck(lesson: SimpleNamespace) -> None:
+    counts = {name: lesson.count(*given) for name, given in lesson.nets.items()}
+    assert counts["2 · ball, dense"][0] == 678_530
+    assert counts["4 · ball, conv"][0] == 210_594
+    assert counts["7 · 64 × 64, G"][0] == 3_576_704
+    digits, ball = counts["4 · digits, CNN"], counts["2 · ball, dense"]
+    assert digits[1] > ball[1] and 30 < ball[0] / digits[0] < 36  # as the page says
+
+
+def cells(stem: str, *ids: str) -> SimpleNamespace:
+    """What these cells of a notebook define, and its set-up."""
+    names: dict = {}
+    found = {cell.id: cell.source for cell in nbformat.read(NOTEBOOKS / f"{stem}.ipynb", 4).cells}
+    for name in ("setup", *ids):
+        exec(found[name], names)
+    return SimpleNamespace(**{k: v for k, v in names.items() if not k.startswith("__")})
+
+
+def test_every_net_of_the_lecture_is_there(lesson: SimpleNamespace) -> None:
+    """The same parameters as in the notebooks of the sections."""
     counts = {name: lesson.count(*given)[0] for name, given in lesson.nets.items()}
-    assert counts["ball, dense"] == 678_530
-    assert counts["ball, conv"] == 210_594
-    assert counts["GAN, generator"] == 3_576_704
+
+    def parameters(*nets: nn.Module) -> list[int]:
+        return [sum(p.numel() for p in net.parameters()) for net in nets]
+
+    one = cells("01_perceptron", "train-code")
+    two = cells("02_mlp", "network-code", "dying-code", "ball-code")
+    three = cells("03_backprop", "recipe-net")
+    four = cells("04_cnn", "conv-net", "digits-net")
+    five = cells(
+        "05_rnn_lstm", "rnn-step", "same-as-rnncell", "recurrent", "sample", "adding-run", "names"
+    )
+    six = cells("06_attention", "attention", "same-as-torch", "multi-head", "tiny", "recall-nets")
+    seven = cells("07_gan", "nets", "generator", "discriminator", "digits")
+    nets = six.make_nets(0)
+    G, D = seven.make_nets(2, 0)
+    theirs = {
+        "1 · XOR": one.make_net(0),
+        "2 · Playground, 4 and 2 units": two.mlp([2, 4, 2, 1]),
+        "2 · a curve, 16 units": two.mlp([1, 16, 1]),
+        "2 · digits, dense": two.digits_net(nn.ReLU),
+        "2 · ball, dense": two.make_dense_net(),
+        "3 · the recipe's digits": three.make_net(three.healthy),
+        "4 · ball, conv": four.conv_net,
+        "4 · ball, conv and pool": lu.models.BallConvPool(),
+        "4 · digits, CNN": four.DigitsCNN(),
+        "5 · one cell, LSTM": five.Recurrent("LSTM", 2, 1, 1),
+        "5 · adding, RNN": five.adders["RNN"],
+        "5 · adding, LSTM": five.adders["LSTM"],
+        "5 · names, RNN": five.names_rnn,
+        "5 · names, LSTM": five.names_lstm,
+        "5 · Shakespeare, LSTM": five.Recurrent("LSTM", 65, 192, 65),
+        "6 · MiniLM": lu.minilm.load(),
+        "6 · reversing, transformer": six.TinyTransformer(),
+        "6 · recall, RNN": nets[0],
+        "6 · recall, LSTM": nets[1],
+        "6 · recall, attention": nets[2],
+        "7 · plane, G": G,
+        "7 · plane, D": D,
+        "7 · 64 × 64, G": seven.Generator(100, 64, 3),
+        "7 · 64 × 64, D": seven.Discriminator(3, 64),
+        "7 · heads, G": seven.Generator(100, 32, 3),
+        "7 · digits, G": seven.G28,
+        "7 · digits, D": seven.D28,
+    }
+    assert list(theirs) == list(counts)
+    assert parameters(*theirs.values()) == list(counts.values())
+    tokens, _ = lu.sequences.reversals(1, seed=0)
+    assert tokens.shape == lesson.nets["6 · reversing, transformer"][1].shape
+    x, _ = lu.sequences.key_values(1, seed=0, pairs=8)
+    assert x.shape == lesson.nets["6 · recall, attention"][1].shape
 
 
 def test_counter_panel(lesson: SimpleNamespace) -> None:
     panel = show(lesson, "count-panel")
     sweep_all(panel)
-    bars = panel.figure.figure.axes[0].patches
-    widths = [bar.get_width() for bar in bars]
-    counts = [lesson.count(*given) for given in lesson.nets.values()]
-    assert widths == [float(p) for p, _ in counts] + [float(m) for _, m in counts]
-    panel.set(net="ball, dense")
+    ax = panel.figure.figure.axes[0]
+    drawn = {
+        line.get_label(): {tuple(point) for point in line.get_xydata()}
+        for line in ax.lines
+        if line.get_label() in recap.KINDS
+    }
+    counts = {name: tuple(map(float, lesson.count(*given))) for name, given in lesson.nets.items()}
+    assert set.union(*drawn.values()) == set(counts.values())
+    assert counts["6 · MiniLM"] in drawn["attention"]
+    assert counts["6 · recall, LSTM"] in drawn["recurrent"]
+    assert counts["7 · digits, D"] in drawn["convolution"]
+    assert counts["7 · plane, G"] in drawn["dense"]
+    panel.set(net="2 · ball, dense")
     assert "678,530" in panel.message and "677,888" in panel.message
-    assert "<b>1.0</b> multiplications" in panel.message
+    assert "<b>1.0</b> a parameter" in panel.message
+    for name, (x, y) in counts.items():  # a click chooses the mark under it
+        ((_, _, handler),) = panel.figure._handlers
+        handler(x, y)
+        assert counts[panel.values["net"]] == (x, y), name
 
 
 # ---- reach

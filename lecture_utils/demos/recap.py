@@ -7,8 +7,9 @@ import ipywidgets as widgets
 import numpy as np
 from torch import Tensor, nn
 
-from .. import style
+from .. import models, style
 from ..checks import Prediction
+from ..draw import place
 from ..live import LiveFigure, answer_beside_cells
 from ..panel import Panel, button, choice, slider, stylesheet
 from .recap_quiz import QUESTIONS, Question
@@ -107,45 +108,76 @@ def table() -> Panel:
     return panel
 
 
+KINDS = {
+    "dense": (style.GREY, "o", ()),
+    "convolution": (style.BLUE, "s", (nn.Conv2d, nn.ConvTranspose2d)),
+    "recurrent": (style.PURPLE, "^", (nn.RNN, nn.LSTM)),
+    "attention": (style.ORANGE, "D", (models.Attention,)),
+}
+"""Colour, marker and the layers that make a net one of this kind, the last that fits."""
+
+
+def kind_of(net: nn.Module) -> str:
+    """Which of ``KINDS`` a net is."""
+    parts = tuple(net.modules())
+    return [
+        kind
+        for kind, (_, _, layers) in KINDS.items()
+        if not layers or any(isinstance(part, layers) for part in parts)
+    ][-1]
+
+
 def counter(
-    count: Callable[..., tuple[int, int]], nets: Mapping[str, tuple[nn.Module, Tensor]]
+    count: Callable[..., tuple[int, int]], nets: Mapping[str, tuple[nn.Module, Tensor | str]]
 ) -> Panel:
     """Parameters and multiply-accumulates of every net, from ``count(net, x)``."""
-    found = {name: count(net, x) for name, (net, x) in nets.items()}
+    names = list(nets)
+    points = np.array([count(net, x) for net, x in nets.values()], dtype=float)
+    kinds = np.array([kind_of(net) for net, _ in nets.values()])
     figure = LiveFigure(820, 460)
     ax = figure.add_subplot()
-    y = np.arange(len(found))[::-1]
-    for shift, k, colour, hatch, label in [
-        (0.2, 0, style.WEIGHT, "", "parameters"),
-        (-0.2, 1, style.ACTIVATION, "//", "multiplications"),
-    ]:
-        values = [counts[k] for counts in found.values()]
-        ax.barh(y + shift, values, 0.38, color=colour, hatch=hatch, ec=style.PAPER, label=label)
-    ax.set(
-        xscale="log", yticks=y, yticklabels=list(found), xlim=(1, 3e9), ylim=(-0.7, len(y) + 0.9)
-    )
-    ax.tick_params(axis="y", length=0)
-    ax.legend(loc="upper right", ncols=2)
-    (mark,) = ax.plot([], [], "<", color=style.INK, ms=16)
-    figure.live(mark)
-    names = list(found)
+    place(figure, {ax: (92, 62, 716, 388)})
+    ends = np.array([3.0, 6e7])
+    ax.set(xscale="log", yscale="log", xlim=ends, ylim=(2, 3e9))
+    ax.set(xlabel="parameters", ylabel="multiplications", yticks=10.0 ** np.arange(1, 10, 2))
+    ax.minorticks_off()
+    for times in (1, 10, 100, 1000):
+        ax.plot(ends, times * ends, color=style.FAINT, lw=1.5, zorder=0)
+        label = ax.text(150, 150 * times, f"{times} ×", color="#57606a", ha="center", va="center")
+        label.set_bbox({"fc": style.PAPER, "ec": "none", "pad": 1})
+    for kind, (colour, marker, _) in KINDS.items():
+        ax.plot(*points[kinds == kind].T, marker, color=colour, ms=11, mec=style.PAPER, label=kind)
+    ax.legend(loc="lower right")
+    (ring,) = ax.plot([], [], "o", mfc="none", mec=style.INK, mew=3, ms=22)
+    name = ax.text(0.02, 0.94, "", transform=ax.transAxes, weight="bold")
+    figure.live(ring, name)
 
     def update(net: str) -> str:
-        parameters, macs = count(*nets[net])
-        mark.set_data([1e9], [y[names.index(net)]])
+        model, x = nets[net]
+        parameters, macs = count(model, x)
+        ring.set_data([parameters], [macs])
+        name.set_text(net)
+        given = f"“{x}”" if isinstance(x, str) else f"an input {tuple(x.shape)}"
         return (
-            f"{net}: <b>{parameters:,}</b> parameters, <b>{macs:,}</b> multiplications for one "
-            f"input {tuple(nets[net][1].shape)}: <b>{macs / parameters:,.1f}</b> multiplications a "
-            "parameter."
+            f"{net}: <b>{parameters:,}</b> parameters, <b>{macs:,}</b> multiplications for "
+            f"{given}: <b>{macs / parameters:,.1f}</b> a parameter."
         )
 
-    return Panel(
+    panel = Panel(
         update,
         figure,
         title="Every net of the lecture, counted",
-        look="Choose a net. Where weights are shared, few of them do much work.",
+        look="Choose a net, or click its mark; the number in front is its section. Grey lines: "
+        "how often a net uses each weight.",
         net=choice(names),
     )
+
+    def nearest(x: float, y: float) -> None:
+        away = np.log10(points / [x, y])
+        panel.controls["net"].value = names[int((away**2).sum(axis=1).argmin())]
+
+    figure.on_press(ax, nearest)
+    return panel
 
 
 def reach_of(reach: Callable[[str, int, int, int], Tensor]) -> Panel:

@@ -105,7 +105,7 @@ QUESTIONS = (
     ),
     Question(
         4,
-        "5 × 5 input, 3 × 3 kernel, padding 1, stride 2. Which side has the output?",
+        "5 × 5 input, 3 × 3 kernel, padding 1, stride 2. How long is a side of the output?",
         ("2", "3", "5"),
         "3",
         "⌊(5 + 2 − 3) / 2⌋ + 1 = 3.",

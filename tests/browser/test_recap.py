@@ -27,7 +27,7 @@ def test_a_row_of_the_table_is_filled(notebook: Notebook) -> None:
 
 def test_nets_are_counted_and_reach_is_drawn(notebook: Notebook) -> None:
     panel = notebook.panel("Every net of the lecture, counted")
-    panel.locator("select").first.select_option("GAN, generator")
+    panel.locator("select").first.select_option("7 · 64 × 64, G")
     expect(message(panel)).to_contain_text("3,576,704 parameters")
     panel = notebook.panel("How far it sees")
     before = pixels(panel)
