@@ -82,3 +82,22 @@ def test_map_links_every_notebook_and_gives_its_minutes() -> None:
         title = nbformat.read(found, as_version=4).cells[0].source
         assert title.startswith(f"# {int(number)} · "), f"{found.name} has another number"
         assert f"{minutes} min" in title, f"{found.name} gives another time"
+
+
+def test_the_device_switch_stands_where_the_page_says() -> None:
+    assert "from section 2 on" in source("device")
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        switched = any(c.cell_type == "code" and "DeviceToggle()" in c.source for c in cells)
+        assert switched == (not path.name.startswith("01")), path.name
+
+
+def test_homework_is_handed_in_as_the_notebooks_say() -> None:
+    words = source("homework")
+    for path in sorted(NOTEBOOKS.glob("0[1-7]_*.ipynb")):
+        cells = {cell.id: cell for cell in nbformat.read(path, as_version=4).cells}
+        assert "homework" in cells, f"{path.name}: exercises stand at the end"
+        if "student-id" in cells:
+            assert cells["student-id"].source.endswith('student_id = ""')
+            assert '`student_id = ""`' in words
+        assert any("### BEGIN SOLUTION" in cell.source for cell in cells.values()), path.name
