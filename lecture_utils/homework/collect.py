@@ -62,6 +62,8 @@ class Found:
     """The assignment whose exercises it holds, or ''."""
     unreadable: str
     """Why it is no notebook, or ''."""
+    stated: str
+    """The student's id that the notebook states for itself, or ''."""
     sender: Sender | None = None
     assignment: str = ""
     notes: tuple[str, ...] = ()
@@ -88,30 +90,38 @@ def exercises_of(course: Course) -> dict[str, set[str]]:
     return found
 
 
-def recognise(content: bytes, exercises: dict[str, set[str]]) -> tuple[str, str]:
-    """The assignment whose exercises a notebook holds, and why it cannot be read; or ''."""
+def recognise(content: bytes, exercises: dict[str, set[str]]) -> tuple[str, str, str]:
+    """The assignment whose exercises a notebook holds, why it cannot be read, and the id that it
+    states; each may be ''."""
     try:
         cells = submission.read(content).cells
     except submission.Unreadable as problem:
-        return "", str(problem)
+        return "", str(problem), ""
     names = {cell.id for cell in cells}
     names |= {str(cell.metadata.nbgrader.get("grade_id", "")) for cell in cells}
     hits = Counter({stem: len(names & own) for stem, own in exercises.items()}).most_common(2)
     clear = hits and hits[0][1] and (len(hits) == 1 or hits[0][1] > hits[1][1])
-    return (hits[0][0] if clear else ""), ""
+    stated = next((s for cell in cells if cell.id == "student-id" for s in _ids(cell.source)), "")
+    return (hits[0][0] if clear else ""), "", stated
 
 
 def collect(
-    course: Course, path: Path, pattern: str | None = None, wanted: list[str] | None = None
+    course: Course,
+    path: Path,
+    pattern: str | None = None,
+    wanted: list[str] | None = None,
+    students: Path | None = None,
 ) -> list[Row]:
     """Sort the submissions at `path` into `submitted/`, and say what became of each file.
 
     `pattern` is a regular expression for paths in the export, with `(?P<student>...)`; `wanted`
-    are starts of assignments' names (default: all). Raises HomeworkError if `path` is no export.
+    are starts of assignments' names (default: all); `students` is a CSV of the class, see
+    `naming.Roster`. Raises HomeworkError if one of them cannot be used.
     """
     exercises = exercises_of(course)
     asked = course.assignments(wanted)
     compiled = naming.pattern(pattern) if pattern else None
+    roster = naming.Roster(students) if students else None
     rows: list[Row] = []
     found: list[Found] = []
     course.root.mkdir(parents=True, exist_ok=True)
@@ -129,6 +139,7 @@ def collect(
         for one in found:
             try:
                 identify(one, list(exercises), asked, compiled, flat)
+                _enrol(one, roster)
                 clear.append(one)
             except Unclear as problem:
                 rows.append(one.row("refused", str(problem)))
@@ -172,6 +183,18 @@ def identify(
     if one.sender is None:
         raise Unclear("no student in its path; say where the name stands: --pattern")
     one.entry.time = one.sender.time or one.entry.time
+
+
+def _enrol(one: Found, roster: naming.Roster | None) -> None:
+    """Set the id that the class's list has for the sender. Raises Unclear."""
+    if roster is not None:
+        student = roster.find(one.sender.label)
+        if not student:
+            raise Unclear(f"'{one.sender.label}' is not one student of {roster.file.name}")
+        one.sender = replace(one.sender, student=naming.safe_id(student), number="")
+    if one.stated and naming.safe_id(one.stated).casefold() != one.sender.student.casefold():
+        # The numbers of an exercise may be drawn from the id.
+        one.notes += (f"states the id '{one.stated}'",)
 
 
 def newest(found: Iterable[Found], rows: list[Row]) -> Iterator[tuple[Found, list[Found]]]:
@@ -220,6 +243,10 @@ def _put(course: Course, one: Found) -> Row:
     os.replace(replacement, stamp)
     os.replace(one.file, target)
     return one.row(outcome, *why)
+
+
+def _ids(source: str) -> list[str]:
+    return re.findall(r"^student_id\s*=\s*[\"']\s*([^\"'\n]{1,80}?)\s*[\"']", source, re.MULTILINE)
 
 
 def _named(file: str, stems: list[str]) -> list[str]:
@@ -296,13 +323,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "STUDENT_ASSIGNMENT.ipynb, STUDENT/ASSIGNMENT.ipynb)",
     )
     parser.add_argument(
+        "--students",
+        type=Path,
+        metavar="CSV",
+        help="the class, to get ids from names: columns id, first_name, last_name",
+    )
+    parser.add_argument(
         "--assignment", metavar="01", action="append", help="take only this one (default: all)"
     )
 
 
 def run(course: Course, options: argparse.Namespace) -> int:
     """`lecture homework collect`: a table, and a CSV. Returns 1 if anything was refused."""
-    rows = collect(course, options.path, options.pattern, options.assignment)
+    rows = collect(course, options.path, options.pattern, options.assignment, options.students)
     if not rows:
         raise HomeworkError(f"{options.path} holds no notebook.")
     print(table(rows))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from .course import HomeworkError
 
@@ -106,6 +108,51 @@ def sender(path: str, assignment: str, flat: bool) -> Sender | None:
     if folders and not (flat and named):
         return _sender(folders[-1], "/".join(folders), time=time)
     return _sender(named, named, time=time)
+
+
+class Roster:
+    """The class: which id belongs to a platform's name of a student.
+
+    The file is a CSV with the columns that `nbgrader db student import` reads: id, and first_name
+    and last_name. Raises HomeworkError.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.ids: dict[str, set[str]] = {}
+        """Ids by the letters of the id and of the full name."""
+        try:
+            text = file.read_text("utf-8-sig")
+        except (OSError, ValueError) as error:
+            problem = getattr(error, "strerror", None) or "it is not in UTF-8"
+            raise HomeworkError(f"cannot read {file}: {problem}.") from None
+        head = text.partition("\n")[0]
+        separator = ";" if head.count(";") > head.count(",") else ","
+        for row in csv.DictReader(text.splitlines(), delimiter=separator):
+            student = (row.get("id") or "").strip()
+            first, last = row.get("first_name") or "", row.get("last_name") or ""
+            names = {_letters(text) for text in (student, first + last, last + first)}
+            for name in names - {""} if student else ():
+                self.ids.setdefault(name, set()).add(student)
+        if not self.ids:
+            raise HomeworkError(f"{file} has no students: its first line must name a column id.")
+
+    def find(self, label: str) -> str:
+        """The one id that fits a platform's name for a student; '' if none or several do.
+
+        That name may have an account's name and number behind it.
+        """
+        parts = re.split(r"[_\s]+", label)
+        forms = {label, re.sub(r"_\d+$", "", label), "".join(parts[:2])}
+        named = {student for form in forms for student in self.ids.get(_letters(form), ())}
+        # Of two with one name, the one whose id stands behind it.
+        own = {student for student in named if _letters(student) in map(_letters, parts)}
+        found = own or named
+        return found.pop() if len(found) == 1 else ""
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text).casefold())
 
 
 def _sender(label: str, origin: str, **more: object) -> Sender | None:

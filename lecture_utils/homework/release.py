@@ -336,12 +336,17 @@ def run(course: Course, options: argparse.Namespace) -> int:
     code = 0
     for stem in course.assignments(options.assignments):
         try:
-            points = exercises(release(course, stem))
+            released = release(course, stem)
         except Refused as refused:
             code = 1
             for reason in refused.reasons:
                 print(f"lecture: {stem} is not released: {reason}", file=sys.stderr)
         else:
-            total = sum(points.values())
-            print(f"{course.release / stem}.zip: {len(points)} exercises, {total:g} points")
+            marks = [cell.metadata.get("nbgrader", {}) for cell in released.cells]
+            count, total = (
+                sum(bool(m.get("solution")) for m in marks),
+                sum(exercises(released).values()),
+            )
+            plural = "s" if count != 1 else ""
+            print(f"{course.release / stem}.zip: {count} exercise{plural}, {total:g} points")
     return code

@@ -297,6 +297,58 @@ def test_own_pattern(school: School, export: Export, capsys: pytest.CaptureFixtu
         assert line.startswith("lecture: --pattern") and said in line
 
 
+LIST = (
+    "id,last_name,first_name,email\ns1,Lovelace,Ada,\ns2,Hopper,Grace,\ns3,Lee,Kim,\ns4,Lee,Kim,\n"
+)
+
+
+def test_class_list_gives_the_ids(school: School, export: Export, tmp_path: Path) -> None:
+    names = {
+        f"{MOODLE}/01_squares.ipynb": "s1",
+        "hoppergrace_12345_67890_01_squares.ipynb": "s2",
+        "Lee_Kim_s3_4711/20261126103000_01_squares.ipynb": "s3",
+        "Lee Kim_9_assignsubmission_file_/01_squares.ipynb": "",  # the name of two
+        "s4/01_squares.ipynb": "s4",
+        "Nobody_12_assignsubmission_file_/01_squares.ipynb": "",
+    }
+    for name in names:
+        export.add(name, notebook())
+    path = export.close()
+    for text in (LIST, LIST.replace(",", ";")):
+        (tmp_path / "class.csv").write_text(text, "utf-8-sig")
+        assert school.collect(path, "--students", str(tmp_path / "class.csv")) == 1
+        assert set(submitted(school)) == {f"{student}/01_squares" for student in names.values()} - {
+            "/01_squares"
+        }
+        assert set(refusals(school)) == {name for name, student in names.items() if not student}
+        assert "'Nobody' is not one student of class.csv" in refusals(school).values()
+
+
+@pytest.mark.parametrize("text", [None, "", "name\nada", b"\xff\xfe"])
+def test_class_list_that_is_none(
+    school: School,
+    export: Export,
+    tmp_path: Path,
+    text: str | bytes | None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if text is not None:
+        (tmp_path / "class.csv").write_bytes(text.encode() if isinstance(text, str) else text)
+    assert school.collect(export.close(), "--students", str(tmp_path / "class.csv")) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("lecture: ") and "class.csv" in line
+
+
+def test_other_id_in_the_notebook_is_noted(school: School, export: Export) -> None:
+    made = nbformat.reads(notebook().decode(), as_version=4)
+    stated = nbformat.v4.new_code_cell('# Your id\nstudent_id = " S1 "', id="student-id")
+    made.cells.insert(0, stated)
+    for student in ("s1", "s2"):
+        export.add(f"{student}/01_squares.ipynb", nbformat.writes(made).encode())
+    assert school.collect(export.close()) == 0
+    assert {row.student: row.why for row in rows(school)} == {"s1": "", "s2": "states the id 'S1'"}
+
+
 def test_no_student_in_the_name(school: School, export: Export) -> None:
     export.add("01_squares.ipynb", notebook())
     export.add("work.ipynb", notebook())
@@ -678,4 +730,4 @@ def test_table_says_it_all() -> None:
     assert shown.splitlines()[2].split() == ["refused", "b.ipynb", "is", "a", "link"]
     assert shown.splitlines()[-1] == "1 taken (new), 1 refused (not taken)"
     assert plain("a\tb") == "a\N{REPLACEMENT CHARACTER}b"
-    assert collect.recognise(json.dumps({"cells": []}).encode(), {"01": {"x"}}) == ("", "")
+    assert collect.recognise(json.dumps({"cells": []}).encode(), {"01": {"x"}}) == ("", "", "")

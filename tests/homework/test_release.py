@@ -92,9 +92,9 @@ def school(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> School:
 def test_release_of_the_lecture_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["release", "01", "--course", str(tmp_path)]) == 0
     total = sum(points("01_perceptron").values())
-    assert f"01_perceptron.zip: {len(points('01_perceptron'))} exercises, {total} points" in (
-        capsys.readouterr().out
-    )
+    answers = [c for c in load("01_perceptron").cells if c.metadata.get("nbgrader", {})]
+    count = sum(c.metadata.nbgrader.solution for c in answers)
+    assert f"01_perceptron.zip: {count} exercises, {total} points" in (capsys.readouterr().out)
     course = Course.find(tmp_path)
     with course.gradebook() as gradebook:
         notebook = gradebook.find_notebook("01_perceptron", "01_perceptron")
@@ -299,7 +299,7 @@ def test_a_refusal_stops_no_other_and_keeps_the_last_release(
     before = school.files()
     school.write("01_squares", homework(check="### BEGIN HIDEN TESTS\nassert 0"))
     assert school.release() == 1
-    assert "02_more.zip: 1 exercises, 2 points" in capsys.readouterr().out
+    assert "02_more.zip: 1 exercise, 2 points" in capsys.readouterr().out
     after = school.files()
     assert {name: after[name] for name in before} == before
     assert "release/02_more.zip" in after
