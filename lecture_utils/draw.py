@@ -309,6 +309,33 @@ class PlaneMap(Artist):
         pen.restore()
 
 
+class Pixels(Artist):
+    """A picture (h, w, 3) uint8, first row on top, over the whole axes, each pixel a square.
+
+    Several times as fast as an ``imshow``; equal rows and runs make the frame small.
+    """
+
+    def __init__(self, fig: LiveFigure, ax: Axes) -> None:
+        super().__init__()
+        self.picture = np.full((1, 1, 3), 255, np.uint8)
+        ax.add_artist(self)
+        self.set_zorder(0.5)
+        fig.live(self)
+
+    def draw(self, renderer: RendererAgg) -> None:
+        box = self.axes.get_window_extent()
+        left, bottom = round(box.x0), round(box.y0)
+        wide, high = round(box.x1) - left, round(box.y1) - bottom
+        h, w, _ = self.picture.shape
+        words = np.empty((h, w, 4), np.uint8)
+        words[..., :3], words[..., 3] = self.picture[::-1], 255
+        rows, columns = np.arange(high) * h // high, np.arange(wide) * w // wide
+        spread = words.view(np.uint32)[..., 0][rows[:, None], columns]
+        pen = renderer.new_gc()
+        renderer.draw_image(pen, left, bottom, pixel_picture(spread))
+        pen.restore()
+
+
 def blend(sheet: np.ndarray, letters: np.ndarray, y: int, x: int) -> None:
     """Put ``letters`` on ``sheet``, upper left corner at row ``y`` and column ``x``."""
     y, x = max(y, 0), max(x, 0)

@@ -8,9 +8,12 @@ from torch import nn
 
 from lecture_utils import style
 from lecture_utils.draw import (
+    LEVELS,
     Cells,
     Edges,
     NumberGrid,
+    Pixels,
+    PlaneMap,
     arrow_in,
     lattice,
     number,
@@ -140,3 +143,36 @@ def test_numbers_in_sentences() -> None:
     assert signed_sum((-1, "·x"), (0, "")) == "−1·x + 0"
     assert vector([1, -0.5, -0.0]) == "(1.00, −0.50, 0.00)"
     assert number(-1.25) == "−1.25"
+
+
+def test_pixels_stand_where_they_belong() -> None:
+    fig = LiveFigure(300, 200)
+    ax = fig.add_subplot()
+    place(fig, {ax: (40, 20, 120, 160)})
+    ax.set_axis_off()
+    shown = Pixels(fig, ax)
+    draw = np.random.default_rng(0)
+    shown.picture = draw.integers(0, 256, (4, 3, 3), dtype=np.uint8)
+    scale = fig.render().shape[1] / 300
+    picture = fig.render()
+    for row in range(4):
+        for column in range(3):
+            x, y = 40 + 120 * (column + 0.5) / 3, 20 + 160 * (row + 0.5) / 4  # from the top left
+            assert np.array_equal(
+                picture[round(y * scale), round(x * scale), :3], shown.picture[row, column]
+            )
+    assert picture[:, : round(38 * scale), :3].min() == 255
+
+
+def test_a_plane_s_map_has_its_first_row_below() -> None:
+    fig = LiveFigure(200, 200)
+    ax = fig.add_subplot()
+    place(fig, {ax: (0, 0, 200, 200)})
+    ax.set_axis_off()
+    colours = np.ones((LEVELS, 4))
+    colours[:, 0] = np.linspace(0, 1, LEVELS)
+    shown = PlaneMap(fig, ax, colours)
+    shown.values = np.array([[-1.0, 0.0], [0.0, 1.0]], np.float32)
+    picture = fig.render()[..., 0].astype(int)
+    assert picture[-1, 0] < 10 and picture[0, -1] > 245
+    assert abs(picture[0, 0] - 128) < 10 and abs(picture[-1, -1] - 128) < 10

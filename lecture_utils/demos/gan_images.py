@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .. import device, style
 from ..data import load_weights
-from ..draw import place, tiles
+from ..draw import Pixels, place, tiles
 from ..live import LiveFigure
 from ..panel import Panel, Player, choice, slider
 from ..training import Run
@@ -219,13 +219,12 @@ def person(
     style.picture(face, "made by G")
     style.picture(near, "nearest real drawing")
     strip.set_axis_off()
-    shown = face.imshow(np.zeros((64, 64, 3)), extent=(0, 1, 0, 1), interpolation="bilinear")
-    nearest = near.imshow(np.zeros((64, 64, 3)), extent=(0, 1, 0, 1), interpolation="bilinear")
+    shown, nearest = Pixels(figure, face), Pixels(figure, near)
     between = strip.imshow(
         np.zeros((64, 8 * 64, 3)), extent=(0, 8, 0, 1), aspect="auto", interpolation="bilinear"
     )
     (frame,) = strip.plot([], [], color=style.PREDICTION, lw=4, clip_on=False)
-    figure.live(shown, nearest, between, frame)
+    figure.live(between, frame)
     steps = torch.linspace(0, 1, 8)
     squares = flat.square().sum(dim=1)
     drawn: dict[str, Any] = {}  # the row below that stands there
@@ -243,26 +242,24 @@ def person(
             length = (1 - t) * a.norm() + t * b.norm()
             return z * (length / z.flatten(1).norm(dim=1)[:, None, None, None].clamp(min=1e-6))
 
-        row = (seed, other, *moves.values())
-        t = (
-            torch.tensor([towards])
-            if row == drawn.get("row")
-            else torch.cat([torch.tensor([towards]), steps])
-        )
-        with torch.no_grad():
-            z = mix(t.view(-1, 1, 1, 1)) + offset
-            made = colours(G(z.to(next(G.parameters()).device)))
-        # |a - b|² = |a|² - 2 ab + |b|²: one pass over the drawings finds the nearest.
-        face_now = torch.from_numpy(made[0]).flatten()
-        k = int((squares - 2 * (flat @ face_now)).argmin())
-        distance = float((flat[k] - face_now).square().mean().sqrt())
-        shown.set_data(made[0])
-        nearest.set_data(real[k] / 255)
-        if len(made) > 1:
-            drawn["row"] = row
-            between.set_data(mosaic(made[1:], 8, 0))
+        def make(t: Tensor) -> Tensor:
+            with torch.no_grad():
+                z = mix(t.view(-1, 1, 1, 1)) + offset
+                return G(z.to(next(G.parameters()).device))
+
+        head = torch.from_numpy(colours(make(torch.tensor([towards])))[0])
+        shown.picture = (255 * head).round().byte().numpy()
         x = towards * 7
         frame.set_data([x, x + 1, x + 1, x, x], [0, 0, 1, 1, 0])
+        figure.refresh(droppable=True)  # the head at once; what takes longer comes with the words
+        # |a - b|² = |a|² - 2 ab + |b|²: one pass over the drawings finds the nearest.
+        k = int((squares - 2 * (flat @ head.flatten())).argmin())
+        distance = float((flat[k] - head.flatten()).square().mean().sqrt())
+        nearest.picture = real[k]
+        row = (seed, other, *moves.values())
+        if row != drawn.get("row"):
+            drawn["row"] = row
+            between.set_data(mosaic(colours(make(steps)), 8, 0))
         who = f"Head {seed}"
         if towards > 0:
             who = f"{towards:.0%} of the way from head {seed} to head {other}"
