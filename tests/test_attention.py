@@ -666,3 +666,12 @@ def test_short_numbers() -> None:
     assert [short(x) for x in (0.123, 1.0, -3.44, -0.5, 12.4, -math.inf)] == [
         ".12", "1.00", "−3.44", "−.50", "12", "−∞",
     ]  # fmt: skip
+
+
+def test_what_the_slides_say_loosely_is_said_exactly() -> None:
+    """facts.md, correction 12."""
+    assert 'the column of "Machines" is not $z_2$' in text_of("thinking-saw")
+    assert "**Attention weights are not an explanation.**" in text_of("story-saw")
+    assert "**depends on data and scale**" in text_of("recall-saw")
+    assert "n^2" in text_of("cost")
+    assert "before the softmax" in text_of("summary") and "Positions" in text_of("summary")

@@ -944,3 +944,26 @@ def test_symptom_needs_something_to_look_at() -> None:
     history = {"loss": curve, "accuracy": curve, "batch": 64, "failed": False}
     assert symptom(history, history, 2) == ""
     assert symptom({**history, "failed": True}, history, 2) == "diverging"
+
+
+def test_the_videos_are_links() -> None:
+    title = cells()["title"]
+    for chapter, name in enumerate(
+        ("neural-networks", "gradient-descent", "backpropagation", "backpropagation-calculus"), 1
+    ):
+        link = f"[{chapter}, "
+        assert link in title and f"](https://www.3blue1brown.com/lessons/{name})" in title
+    assert "<iframe" not in title and "![" not in title, "a link only: no network in class"
+
+
+def test_what_backpropagation_is_and_is_not() -> None:
+    """facts.md, correction 7, and the slides' list with a switch for each ingredient."""
+    text = {name: " ".join(source.split()) for name, source in cells().items()}
+    assert "**reverse-mode automatic differentiation**" in text["engine-torch"]
+    assert "It is used far outside deep learning" in text["end"]
+    for ingredient in (
+        "backpropagation", "optimization", "stochastic gradient descent", "hyperparameter tuning",
+        "architecture", "loss functions", "weight initialization", "scaling",
+    ):  # fmt: skip
+        assert ingredient in text["recipe-text"]
+    assert "no derivative. PyTorch takes 0 there" in text["relu-zero"]

@@ -603,3 +603,16 @@ def test_speed_really_measures(shipped: nn.Module) -> None:
 )
 def test_duration(seconds: float, words: str) -> None:
     assert cnn_speed.duration(seconds) == words
+
+
+def test_where_the_idea_comes_from_and_what_the_operation_is() -> None:
+    """facts.md, correction 8."""
+    assert "The model is the cortex, not the eye." in CELLS["cortex"]
+    for name in ("Hubel and Wiesel", "neocognitron", "LeCun"):
+        assert name in CELLS["cortex"]
+    assert "*cross-correlation*" in CELLS["cross-correlation"]
+    assert "(*NHWC*)" in CELLS["ball"] and "*NCHW*" in CELLS["ball"]
+    image, kernel = torch.rand(6, 6), torch.rand(3, 3)
+    conv2d = run_cells("conv2d", torch=torch)["conv2d"]
+    flipped = torch.nn.functional.conv2d(image[None, None], kernel.flip(0, 1)[None, None])[0, 0]
+    assert not torch.allclose(conv2d(image, kernel), flipped), "not the convolution that flips"

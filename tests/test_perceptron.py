@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -644,3 +645,22 @@ def test_training_panel_follows_the_device(
     assert next(net.parameters()).device.type == LAZY and "Step 2" in shown.message
     device.use("cpu")
     assert shown.error is None
+
+
+def test_the_videos_are_links() -> None:
+    title = nbformat.read(NOTEBOOK, as_version=4).cells[0].source
+    for chapter, name in enumerate(
+        ("neural-networks", "gradient-descent", "backpropagation", "backpropagation-calculus"), 1
+    ):
+        link = f"[{chapter}, "
+        assert link in title and f"](https://www.3blue1brown.com/lessons/{name})" in title
+    assert "<iframe" not in title and "![" not in title, "a link only: no network in class"
+
+
+def test_what_xor_defeats_is_said_exactly() -> None:
+    """facts.md, correction 4: one linear threshold unit, on the raw inputs; two ways out."""
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    text = {cell.id: " ".join(cell.source.split()) for cell in cells}
+    for place in ("proof-saw", "end"):
+        assert "ne linear threshold unit on the raw inputs can't do XOR" in text[place]
+    assert "A product feature fixes it; so do two hidden units." in text["end"]

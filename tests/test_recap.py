@@ -291,3 +291,19 @@ def test_quiz_keeps_the_score() -> None:
     assert f"of {len(asked)}, from section 4" in quiz.head.value
     quiz.go(99)
     assert f"Question <b>{len(asked)}</b>" in quiz.head.value
+
+
+def test_the_recap_does_not_repeat_what_the_slides_say_loosely() -> None:
+    """facts.md, corrections 1, 9, 11 to 13."""
+    found = nbformat.read(NOTEBOOKS / "08_recap.ipynb", 4).cells
+    (said,) = (" ".join(cell.source.split()) for cell in found if cell.id == "statements")
+    for words in (
+        "on a bounded set, **some** net comes as close to a continuous function as you like",
+        "Nothing is promised about finding it, its size, or anything outside",
+        "compute $h_t$ from $x_t$ and $h_{t-1}$",
+        "Better than recurrent where there is much data and many processors; it costs $n^2$",
+        "from **noise that we draw**, not from a compressed picture",
+    ):
+        assert words in said, words
+    assert "any function" not in said and "h_{t+1}" not in said
+    assert 39e9 < 200_000**2 < 41e9  # a case: "are 40 billion"

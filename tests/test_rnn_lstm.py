@@ -786,3 +786,19 @@ def test_seconds_waits_for_the_work(lesson: SimpleNamespace) -> None:
     calls = []
     assert lesson.seconds(lambda: calls.append(1) or torch.zeros(2), 3) >= 0
     assert len(calls) == 4
+
+
+def test_what_the_slides_say_loosely_is_said_exactly() -> None:
+    """facts.md, corrections 9 to 11."""
+    text = {cell.id: " ".join(cell.source.split()) for cell in NOTEBOOK.cells}
+    page = " ".join(text.values())
+    assert "h_t = \\tanh(W_{hx}\\, x_t + W_{hh}\\, h_{t-1} + b_h)" in text["sequence"]
+    assert "h_{t+1}" not in page, "h_t from h_{t-1} throughout"
+    assert "*vanishes*" in text["saw-through-time"] and "*explodes*" in text["saw-through-time"]
+    lstm = text["lstm"]
+    assert "c_t = f_t * c_{t-1} + i_t * g_t" in lstm and "the *candidate*" in lstm
+    assert "**1 means keep**" in lstm and "elementwise" in lstm
+    assert "the *previous* hidden state $h_{t-1}$, the output gate too" in lstm
+    limits = text["limits"]
+    assert 'and **false**: "an RNN can\'t detect different features"' in limits
+    assert "A state of fixed size" in limits and "Access in order" in limits
