@@ -206,6 +206,11 @@ def choose_mode(unsafe: bool, container: bool) -> str:
                 "--in-container needs root in the container, so that the student's code can run as "
                 "another user, nobody. Start the container as root (in a user namespace)."
             )
+        if _open_to_nobody(cli.shipped_notebooks()):
+            raise HomeworkError(
+                f"nobody can read {cli.shipped_notebooks()}, which holds the solutions. "
+                "Close it in the image: chmod -R go= FOLDER"
+            )
         return "container"
     if reason := why_no_bubblewrap():
         raise HomeworkError(
@@ -213,6 +218,19 @@ def choose_mode(unsafe: bool, container: bool) -> str:
             "bubblewrap, or give --unsafe to run them with all your rights."
         )
     return "bubblewrap"
+
+
+def _open_to_nobody(folder: Path) -> bool:
+    """Whether a process without any rights can list a folder: tried, in a child."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            confine.become_nobody()
+            os.listdir(folder)
+        except OSError:
+            os._exit(0)
+        os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0
 
 
 class Session:

@@ -123,7 +123,7 @@ def why_not_here() -> str:
 
 SPY = """
 import os
-for path in ("/course/submitted", "/course/results", "/course"):
+for path in ("/course/submitted", "/course/results", "/course", NOTEBOOKS):
     try:
         print(path, os.listdir(path))
     except OSError as error:
@@ -136,20 +136,19 @@ except OSError as error:
 """
 
 
-@pytest.mark.skipif(bool(why_not_here()), reason=why_not_here())
-@pytest.mark.parametrize(("index", "student", "score"), [(0, "ada", 1.0), (1, "bob", 0.0)])
-def test_script_of_the_job_with_the_rights_of_the_pod(
-    container: dict[str, Any], tmp_path: Path, index: int, student: str, score: float
-) -> None:
-    """bubblewrap stands in for the container: root with four capabilities, a read-only file
-    system, no network, an empty /tmp."""
+def run_script(
+    container: dict[str, Any], tmp_path: Path, index: int, opened: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """The job's script on two submissions. bubblewrap stands in for the container: root with four
+    capabilities, a read-only file system, no network, an empty /tmp. ``opened``: the notebooks
+    were left readable in the image."""
     for name in ("ada", "bob"):
         notebook = load(STEM)
         if name == "bob":
             notebook = student_version(notebook)
             answers = [c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("solution")]
             for cell in answers:
-                cell.source = SPY
+                cell.source = f"NOTEBOOKS = {str(ROOT / 'notebooks')!r}\n{SPY}"
         folder = tmp_path / "submitted" / name / STEM
         folder.mkdir(parents=True)
         nbformat.write(notebook, folder / f"{STEM}.ipynb")
@@ -169,6 +168,10 @@ def test_script_of_the_job_with_the_rights_of_the_pod(
     line += ["--perms", "0700", "--dir", "/course", "--perms", "1777", "--tmpfs", "/tmp"]
     line += ["--ro-bind", str(tmp_path / "submitted"), "/course/submitted"]
     line += ["--bind", str(tmp_path / "results"), "/course/results"]
+    closed = tmp_path / "notebooks"  # as the image closes them
+    shutil.copytree(ROOT / "notebooks", closed)
+    closed.chmod(0o755 if opened else 0o700)
+    line += ["--ro-bind", str(closed), str(ROOT / "notebooks")]
     line += ["--remount-ro", "/", "--chdir", container["workingDir"]]
     line += ["--cap-drop", "ALL"]
     for name in container["securityContext"]["capabilities"]["add"]:
@@ -180,13 +183,24 @@ def test_script_of_the_job_with_the_rights_of_the_pod(
         "MPLCONFIGDIR": "/tmp/matplotlib",
         "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
     }
-    run = subprocess.run(
+    return subprocess.run(
         [*line, *container["command"], *container["args"]],
         env=given,
         capture_output=True,
         text=True,
         timeout=300,
     )
+
+
+here = pytest.mark.skipif(bool(why_not_here()), reason=why_not_here())
+
+
+@here
+@pytest.mark.parametrize(("index", "student", "score"), [(0, "ada", 1.0), (1, "bob", 0.0)])
+def test_script_of_the_job_with_the_rights_of_the_pod(
+    container: dict[str, Any], tmp_path: Path, index: int, student: str, score: float
+) -> None:
+    run = run_script(container, tmp_path, index)
     assert run.returncode == 0, run.stderr
     assert [path.name for path in (tmp_path / "results").iterdir()] == [f"{student}.json"]
     result = json.loads((tmp_path / "results" / f"{student}.json").read_text("utf-8"))
@@ -199,6 +213,17 @@ def test_script_of_the_job_with_the_rights_of_the_pod(
             "/course/submitted PermissionError",
             "/course/results PermissionError",
             "/course PermissionError",
+            f"{ROOT / 'notebooks'} PermissionError",
             "user 65534 65534",
             "write PermissionError",
         ]
+
+
+@here
+def test_an_image_that_shows_the_solutions_is_refused(
+    container: dict[str, Any], tmp_path: Path
+) -> None:
+    run = run_script(container, tmp_path, 0, opened=True)
+    assert run.returncode == 1
+    assert "chmod -R go=" in run.stderr
+    assert list((tmp_path / "results").iterdir()) == []
