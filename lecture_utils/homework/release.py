@@ -60,7 +60,7 @@ Open
       jupyter lab {stem}.ipynb
 
 Work
-  The exercises stand at the end. Write your code where it says
+{identity}  The exercises stand at the end. Write your code where it says
       raise NotImplementedError()
   The cell below each exercise checks your code and says what is wrong. More checks run when it is
   graded. Add cells where you like; do not delete or copy the cells of an exercise.
@@ -69,6 +69,11 @@ Hand in
   Kernel, Restart Kernel and Run All Cells; then save.
   Upload {stem}.ipynb, this one file, under this name.
   You may hand in again: the last one counts.
+"""
+
+IDENTITY = """\
+  Write your student id where it says student_id = "": some numbers are drawn from it. Take the id
+  that your lecturer names.
 """
 
 
@@ -276,7 +281,8 @@ def release(course: Course, stem: str) -> NotebookNode:
         released = nbformat.read(made / staged.name, as_version=4)
         if problems := leaks(source, released):
             raise Refused(problems)
-        readme = README.format(stem=stem, title=_title(released))
+        identity = IDENTITY if any(cell.id == "student-id" for cell in released.cells) else ""
+        readme = README.format(stem=stem, title=_title(released), identity=identity)
         (made / "README.txt").write_text(readme, "utf-8")
         packed = Path(scratch) / f"{stem}.zip"
         pack(packed, made)

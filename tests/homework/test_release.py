@@ -105,6 +105,7 @@ def test_release_of_the_lecture_itself(tmp_path: Path, capsys: pytest.CaptureFix
         readme = archive.read("01_perceptron/README.txt").decode()
     assert readme.startswith("1 · The perceptron")
     assert "Upload 01_perceptron.ipynb" in readme
+    assert "Write your student id" in readme
     assert max(map(len, readme.splitlines())) <= 100
     assert {path.name for path in tmp_path.iterdir()} == {"gradebook.db", "release", "source"}
 
