@@ -214,7 +214,7 @@ def xor(
             "too fast": {"rate": 1.0, "seed": 0}
             | {"note": "Fails: each step jumps past the valley, further every time."},
         },
-        rate=slider(0.01, 1.0, 0.01, 0.1),
+        rate=slider(0.01, 1.0, 0.01, 0.1, "learn rate"),
         seed=slider(0, 9, 1, 0),
     )
 

@@ -136,7 +136,7 @@ def race(
         },
         k=player,
         landscape=choice(list(landscapes), "narrow valley", "land"),
-        rate=log_slider(1e-3, 1.0, DEFAULTS["rate"], "rate"),
+        rate=log_slider(1e-3, 1.0, DEFAULTS["rate"], "learn rate"),
         momentum=slider(0.0, 0.99, 0.01, DEFAULTS["momentum"], "beta"),
         noise=slider(0.0, 5.0, 0.1, 0.0, "noise"),
         x0=slider(LOW, HIGH, 0.01, DEFAULTS["x0"], "x"),

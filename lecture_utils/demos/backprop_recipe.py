@@ -347,7 +347,7 @@ def recipe(
         rate=choice(
             {f"{rate:g}": rate, f"{rate:g} × 100": 100 * rate, f"{rate:g} ÷ 100": rate / 100},
             rate,
-            "rate",
+            "learn rate",
         ),
         **{name: toggle(healthy[name], label) for name, label in LABELS.items()},
     )

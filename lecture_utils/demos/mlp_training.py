@@ -68,7 +68,7 @@ def dying(
     axes = dict(zip(kinds, fig.subplots(1, 2), strict=True))
     lines: dict[tuple[str, int], Any] = {}
     for k, (name, ax) in enumerate(axes.items()):
-        place(fig, {ax: (62 + 400 * k, 58, 340, 290)})
+        place(fig, {ax: (70 + 396 * k, 58, 336, 290)})
         ax.set(xlim=(0, steps), ylim=(-3, 103), xlabel="step", yticks=[0, 50, 100])
         ax.set_yticklabels(["0%", "50%", "100%"])
         ax.set_title("ReLU: dead units" if name == "ReLU" else f"{name}: ≤ 0 on all data", pad=12)

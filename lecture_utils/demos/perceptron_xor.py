@@ -226,6 +226,6 @@ def xor_training(
         run=run,
         still=1000,
         anew=lambda: state.update(seed=None),
-        rate=slider(0.1, 20.0, 0.1, learning_rate),
+        rate=slider(0.1, 20.0, 0.1, learning_rate, "learn rate"),
         seed=slider(0, 9, 1, works),
     )

@@ -127,9 +127,9 @@ def test_training_plays_scrubs_and_rewinds(notebook: Notebook) -> None:
     start, count = pixels(panel), frames(panel)
     press(panel, "Play")
     until(panel, lambda: frames(panel) > count + 5)
-    row(panel, "rate").locator(".noUi-handle").focus()
+    row(panel, "learn rate").locator(".noUi-handle").focus()
     notebook.page.keyboard.press("ArrowRight")  # while it trains
-    expect(row(panel, "rate").locator(".widget-readout")).to_have_text("3.1")
+    expect(row(panel, "learn rate").locator(".widget-readout")).to_have_text("3.1")
     expect(message(panel)).to_contain_text("4 of 4 right")
     press(panel, "Pause")
     expect(panel.get_by_role("button", name="Play", exact=True)).to_be_visible()
