@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from grading import blank, grade, points, reference
+from grading import grade, misjudged, points, rounds, sums, too_few
 
 STEM = "07_gan"
 
@@ -45,6 +45,10 @@ WRONG_LOSSES = {
         "-(torch.sigmoid(real_logits).log().mean() + (1 - torch.sigmoid(fake_logits)).log().mean())"
     )
     + RIGHT_G,
+    "G's sum over the batch": RIGHT_D + G_LOSS.format("F.softplus(-fake_logits).sum()"),
+    "D only": RIGHT_D + G_LOSS.format("None"),
+    "G only": D_LOSS.format("None") + RIGHT_G,
+    "G with sigmoid and log": RIGHT_D + G_LOSS.format("-torch.sigmoid(fake_logits).log().mean()"),
     "saturating": RIGHT_D + G_LOSS.format("-F.softplus(fake_logits).mean()"),
     "G helps D": RIGHT_D + G_LOSS.format("F.softplus(fake_logits).mean()"),
     "a constant": RIGHT_D + G_LOSS.format("torch.tensor(0.6931)"),
@@ -109,6 +113,8 @@ WRONG_COVERAGE = {
         "counts = (torch.cdist(samples, centres) <= radius).sum(dim=0)",
     ),
     "always all": ("int((counts >= share * len(samples)).sum())", "len(centres)"),
+    "more than the share": ("counts >= share", "counts > 2 * share"),
+    "farthest": (".min(dim=1)", ".max(dim=1)"),
     "share ignored": ("share * len(samples)", "0.01 * len(samples)"),
     "squared distance": ("distance <= radius", "distance.square() <= radius"),
 }
@@ -119,42 +125,49 @@ def changed(source: str, change: tuple[str, str]) -> str:
     return source.replace(*change)
 
 
-def test_reference_and_blank() -> None:
-    full = points(STEM)
-    assert full == {"size-test": 2, "losses-test": 3, "repair-test": 3, "coverage-test": 2}
-    assert reference(STEM) == full
-    assert set(blank(STEM).values()) == {0}
+WRONG = {
+    "size": WRONG_SIZES,
+    "losses": WRONG_LOSSES,
+    "repair": {name: changed(LOOP, change) for name, change in BROKEN.items()},
+    "coverage": {name: changed(COVERAGE, change) for name, change in WRONG_COVERAGE.items()},
+}
+KEEPS = {
+    "losses": {
+        **dict.fromkeys(['targets swapped', 'half', 'sum over the batch', 'real only', 'one mean over both', 'sigmoid and log', 'G only'], ['generator-loss-test']),
+        **dict.fromkeys(["G's sum over the batch", 'D only', 'G with sigmoid and log', 'saturating', 'G helps D', 'a constant', 'loss of probabilities'], ['losses-test']),
+    },
+    "repair": {
+        **dict.fromkeys(['D never cleared', 'D never steps', 'labels swapped', 'new fakes for D', 'first batch only', 'real loss only'], ['repair-generator-test']),
+    },
+    "coverage": {
+        **dict.fromkeys(['any sample will do', 'more than the share', 'share ignored'], ['coverage-test']),
+        **dict.fromkeys(['near several modes'], ['coverage-share-test']),
+    },
+}
+ALSO_RIGHT = {
+    "size": SIZE.format("stride * side - stride + kernel - padding - padding"),
+    "losses": D_LOSS.format(
+        "F.binary_cross_entropy_with_logits(real_logits, torch.ones_like(real_logits))"
+        " + F.binary_cross_entropy_with_logits(fake_logits, torch.zeros_like(fake_logits))"
+    )
+    + G_LOSS.format("-F.logsigmoid(fake_logits).mean()"),
+    "repair": LOOP.replace("(real_loss + fake_loss)", "(fake_loss + real_loss)"),
+    "coverage": COVERAGE,
+}
 
 
-@pytest.mark.parametrize("answer", WRONG_SIZES.values(), ids=WRONG_SIZES)
-def test_wrong_size(answer: str) -> None:
-    assert grade(STEM, {"size": answer})["size-test"] == 0
+@pytest.mark.parametrize("chosen", rounds(WRONG), ids=lambda chosen: ", ".join(chosen.values()))
+def test_wrong_answers_are_rejected(chosen: dict[str, str]) -> None:
+    assert not misjudged(STEM, WRONG, KEEPS, chosen)
 
 
-@pytest.mark.parametrize("answer", WRONG_LOSSES.values(), ids=WRONG_LOSSES)
-def test_wrong_losses(answer: str) -> None:
-    assert grade(STEM, {"losses": answer})["losses-test"] == 0
+def test_every_check_is_failed_by_wrong_answers() -> None:
+    assert not too_few(STEM, WRONG, KEEPS)
 
 
-@pytest.mark.parametrize("change", BROKEN.values(), ids=BROKEN)
-def test_broken_loop(change: tuple[str, str]) -> None:
-    assert grade(STEM, {"repair": changed(LOOP, change)})["repair-test"] == 0
-
-
-@pytest.mark.parametrize("change", WRONG_COVERAGE.values(), ids=WRONG_COVERAGE)
-def test_wrong_coverage(change: tuple[str, str]) -> None:
-    assert grade(STEM, {"coverage": changed(COVERAGE, change)})["coverage-test"] == 0
+def test_points_and_minutes_add_up_to_what_the_page_says() -> None:
+    assert not sums(STEM)
 
 
 def test_other_right_answers_pass() -> None:
-    answers = {
-        "size": SIZE.format("stride * side - stride + kernel - padding - padding"),
-        "losses": D_LOSS.format(
-            "F.binary_cross_entropy_with_logits(real_logits, torch.ones_like(real_logits))"
-            " + F.binary_cross_entropy_with_logits(fake_logits, torch.zeros_like(fake_logits))"
-        )
-        + G_LOSS.format("-F.logsigmoid(fake_logits).mean()"),
-        "repair": LOOP.replace("(real_loss + fake_loss)", "(fake_loss + real_loss)"),
-        "coverage": COVERAGE,
-    }
-    assert grade(STEM, answers) == points(STEM)
+    assert grade(STEM, ALSO_RIGHT) == points(STEM)

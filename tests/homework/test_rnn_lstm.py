@@ -120,8 +120,8 @@ WRONG = {
         "beyond the last": changed(DRAW, "min(below, len(logits) - 1)", "below"),
         "the least likely": changed(DRAW, "argmax", "argmin").replace("<= u", "< 0 * u"),
         "the last of equals for 0": changed(DRAW, "int(logits.argmax())", "len(logits) - 1"),
-        "drawn for 0 too": changed(
-            DRAW, "if temperature == 0:\n        return int(logits.argmax())", "temperature = temperature or 1.0"),
+        "drawn for 0 too": changed(DRAW.replace("        return int(logits.argmax())",
+                                                "        temperature = 1.0"), "== 0", "== 0"),
         "constant": "def draw(logits, temperature, u):\n    return 0\n",
     },
 }  # fmt: skip
