@@ -46,6 +46,18 @@ def test_the_game_plays_and_its_rates_change_meanwhile(notebook: Notebook) -> No
     expect(message(panel)).to_contain_text("Step 0:")
 
 
+def test_one_net_steps_alone(notebook: Notebook) -> None:
+    panel = notebook.panel("Two nets play")
+    press(panel, "Saturating")
+    settle(panel)
+    for k, name in enumerate(["Step D", "Step G"], 1):
+        press(panel, name)
+        expect(message(panel)).to_contain_text(f"Step {k}:")
+        settle(panel)
+    expect(message(panel)).to_contain_text("The mean pull is")
+    press(panel, "Reset")
+
+
 def test_real_data_is_drawn(notebook: Notebook) -> None:
     panel = notebook.panel("Two nets play")
     press(panel, "Reset")
