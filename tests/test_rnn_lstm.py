@@ -616,7 +616,7 @@ def test_writing_streams_the_same_text(lesson: SimpleNamespace) -> None:
 def test_writing_samples_from_the_nets_own_prediction(lesson: SimpleNamespace) -> None:
     """The text is what the whole net, run from the start, predicts with the same random numbers."""
     panel = show(lesson, "panel-writing")
-    panel.apply("play")
+    panel.apply("Shakespeare")
     panel.set(t=40, unit=7)
     page = artists(panel, rnn_lstm_text.Page)[0]
     text = "".join(item[2] for item in page.items)
@@ -662,7 +662,7 @@ def test_temperature_and_presets_do_what_they_say(lesson: SimpleNamespace) -> No
         found = re.findall(r"[A-Za-z']+", words)
         return sum(word in plays for word in found) / len(found)
 
-    cold, middle, hot = text("fails: too cold"), text("play"), text("fails: too hot")
+    cold, middle, hot = text("fails: too cold"), text("Shakespeare"), text("fails: too hot")
     assert real(cold) > 0.9 > 0.5 > real(hot) and real(middle) > 0.7
     grams = [cold[k : k + 12] for k in range(len(cold) - 12)]
     assert max(grams.count(g) for g in grams) > 2  # circles

@@ -84,7 +84,7 @@ def heads(attention: Attention, model: MiniLM) -> Panel:
     style.picture(map_ax)
     image = map_ax.imshow(np.zeros((2, 2)), cmap=style.SIGNED, vmin=-1, vmax=1, aspect="auto")
     row = map_ax.add_patch(Rectangle((0, 0), 1, 1, fill=False, ec=style.RED, lw=3, clip_on=False))
-    bars_ax.set(xlim=(0, 1), ylim=(3.6, -0.75), yticks=[], xticks=[0, 1])
+    bars_ax.set(xlim=(0, 1), ylim=(3.6, -0.9), yticks=[], xticks=[0, 1])
     bars_ax.set_title("words look at", fontsize=16)
     names = tuple(habits(np.full((4, 4), 0.25)))
     bars = bars_ax.barh(range(4), [0] * 4, color=style.ACTIVATION, height=0.38)

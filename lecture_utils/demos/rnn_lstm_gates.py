@@ -42,9 +42,10 @@ class GateSliders(widgets.VBox):
         self.player = player
         self.sliders = [slider(-1.0 if n == "g" else 0.0, 1.0, 0.05, 0.0, n) for n in GATES]
         self._filling = False
-        super().__init__(self.sliders, value=value, layout={"grid_area": "span 4"})
+        super().__init__(self.sliders, value=value, layout={"flex_flow": "row wrap"})
+        self.add_class("lecture-wide")
         for one in self.sliders:
-            one.layout.width = "100%"
+            one.layout.width, one.layout.flex = "auto", "1 1 24em"
             one.observe(self._take, "value")
         self.observe(self._fill, "value")
         player.observe(self._fill, "value")

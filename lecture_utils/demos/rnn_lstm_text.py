@@ -280,8 +280,8 @@ def _presets(
         presets["names"]["note"] = "Most of these names stand in no list."
     for model in plays:
         start = {"model": model, "t": 240}
-        presets["play"] = start | {"prompt": "ACT III.\n", "temperature": 10**-0.2}
-        presets["play"]["note"] = "Speakers, lines, full stops: form, and hardly any sense."
+        presets["Shakespeare"] = start | {"prompt": "ACT III.\n", "temperature": 10**-0.2}
+        presets["Shakespeare"]["note"] = "Speakers, lines, full stops: form, and hardly any sense."
         presets["fails: too cold"] = start | {"prompt": "To be, or not to be", "temperature": 0.1}
         presets["fails: too cold"]["note"] = "Always the likeliest character: it goes in circles."
         presets["fails: too hot"] = start | {"prompt": "To be, or not to be"}
@@ -289,5 +289,5 @@ def _presets(
         presets["fails: too hot"]["note"] = "Unlikely characters come too often: letter salad."
         for meaning, unit in units.get(model, {}).items():
             note = f"Unit {unit}, found by its correlation in held-out text. No label told it."
-            presets[meaning] = presets["play"] | {"unit": unit, "note": note}
+            presets[meaning] = presets["Shakespeare"] | {"unit": unit, "note": note}
     return presets

@@ -100,7 +100,7 @@ def test_gradient_follows_a_dragged_slider(notebook: Notebook) -> None:
 
 def test_text_streams_and_the_temperature_changes_it(notebook: Notebook) -> None:
     panel = notebook.panel("A net that writes")
-    press(panel, "play")
+    press(panel, "Shakespeare")
     expect(message(panel)).to_contain_text("240 characters")
     old = pixels(panel)
     press(panel, "Start")
