@@ -23,6 +23,9 @@ print("PEAK", peak / (2**20 if sys.platform == "darwin" else 2**10))
 def run(path: Path) -> tuple[float, float]:
     """(seconds from starting the kernel to the last cell, peak resident MB of the kernel)."""
     notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.id == "student-id":
+            cell.source = 'student_id = "benchmark"'
     notebook.cells.append(nbformat.v4.new_code_cell(PEAK))
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as elsewhere:

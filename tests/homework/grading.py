@@ -75,6 +75,7 @@ def _run(
     student: str = STUDENT,
     front: str = "",
     only: Collection[str] | None = None,
+    errors: dict[str, Exception] | None = None,
 ) -> dict[str, float]:
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     start = next(i for i, cell in enumerate(code) if cell.id == "homework-setup")
@@ -98,6 +99,8 @@ def _run(
         except Exception as error:
             if not marks and not (isinstance(error, CheckFailed) and not student):
                 raise  # set-up must work whatever the student wrote
+            if errors is not None:
+                errors[cell.id] = error
             if marks.get("grade"):
                 earned[cell.id] = 0
         else:
@@ -126,9 +129,43 @@ def grade(
     return _run(notebook, student, front, only)
 
 
-def reference(stem: str, student: str = STUDENT, front: str = "") -> dict[str, float]:
-    """Points of the reference solutions."""
-    return _run(load(stem), student, front)
+def reference(
+    stem: str,
+    student: str = STUDENT,
+    front: str = "",
+    only: Collection[str] | None = None,
+    errors: dict[str, Exception] | None = None,
+) -> dict[str, float]:
+    """Points of the reference solutions; what the cells raised is put into ``errors``."""
+    return _run(load(stem), student, front, only, errors)
+
+
+def apart(stem: str, without: Collection[str] = ()) -> dict[str, float]:
+    """Points of the reference when checks have a namespace of their own, as in the real grader.
+
+    It holds the first cell, the unmarked cells of the homework, and the functions asked for.
+    Exercises in ``without`` are not checked.
+    """
+    code = [cell for cell in load(stem).cells if cell.cell_type == "code"]
+    start = next(i for i, cell in enumerate(code) if cell.id == "homework-setup")
+    students: dict[str, object] = {"__name__": "__main__"}
+    checking: dict[str, object] = {"__name__": "__main__"}
+    earned: dict[str, float] = {}
+    with contextlib.redirect_stdout(io.StringIO()), one_thread():
+        for cell in [code[0], *code[start:]]:
+            marks = cell.metadata.get("nbgrader", {})
+            source = f"student_id = {STUDENT!r}" if cell.id == "student-id" else cell.source
+            if marks.get("grade"):
+                if not any(cell.id in checks(stem)[exercise] for exercise in without):
+                    exec(source, checking)
+                    earned[cell.id] = marks["points"]
+                continue
+            exec(source, students)
+            if marks:
+                checking |= {name: students[name] for name in functions(stem, cell.id)}
+            else:
+                exec(source, checking)
+    return earned
 
 
 def blank(stem: str) -> dict[str, float]:

@@ -133,15 +133,49 @@ WRONG = {
 }
 KEEPS = {
     "losses": {
-        **dict.fromkeys(['targets swapped', 'half', 'sum over the batch', 'real only', 'one mean over both', 'sigmoid and log', 'G only'], ['generator-loss-test']),
-        **dict.fromkeys(["G's sum over the batch", 'D only', 'G with sigmoid and log', 'saturating', 'G helps D', 'a constant', 'loss of probabilities'], ['losses-test']),
+        **dict.fromkeys(
+            [
+                "targets swapped",
+                "half",
+                "sum over the batch",
+                "real only",
+                "one mean over both",
+                "sigmoid and log",
+                "G only",
+            ],
+            ["generator-loss-test"],
+        ),
+        **dict.fromkeys(
+            [
+                "G's sum over the batch",
+                "D only",
+                "G with sigmoid and log",
+                "saturating",
+                "G helps D",
+                "a constant",
+                "loss of probabilities",
+            ],
+            ["losses-test"],
+        ),
     },
     "repair": {
-        **dict.fromkeys(['D never cleared', 'D never steps', 'labels swapped', 'new fakes for D', 'first batch only', 'real loss only'], ['repair-generator-test']),
+        **dict.fromkeys(
+            [
+                "D never cleared",
+                "D never steps",
+                "labels swapped",
+                "new fakes for D",
+                "first batch only",
+                "real loss only",
+            ],
+            ["repair-generator-test"],
+        ),
     },
     "coverage": {
-        **dict.fromkeys(['any sample will do', 'more than the share', 'share ignored'], ['coverage-test']),
-        **dict.fromkeys(['near several modes'], ['coverage-share-test']),
+        **dict.fromkeys(
+            ["any sample will do", "more than the share", "share ignored"], ["coverage-test"]
+        ),
+        **dict.fromkeys(["near several modes"], ["coverage-share-test"]),
     },
 }
 ALSO_RIGHT = {
