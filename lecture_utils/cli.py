@@ -229,7 +229,13 @@ def stop(server: subprocess.Popen[bytes], base: str, token: str) -> None:
 
 
 def serve(
-    own: Path, folder: Path, page: str, port: int, present: bool, browser: bool, what: str = "lecture"
+    own: Path,
+    folder: Path,
+    page: str,
+    port: int,
+    present: bool,
+    browser: bool,
+    what: str = "lecture",
 ) -> None:
     """Run JupyterLab until it ends or is interrupted, and open the browser once it answers.
 

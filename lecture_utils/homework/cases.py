@@ -488,6 +488,38 @@ CASES: dict[str, Case] = {
         "failed",
         flag="changed library code",
     ),
+    "fake-module": Case(
+        "puts a module of its own in the place of lecture_utils",
+        "put back before the check; that exercise fails; flagged",
+        before(
+            "import sys, types\n"
+            "fake = types.ModuleType('lecture_utils')\n"
+            "fake.check = fake.check_that = lambda *_, **__: None\n"
+            "sys.modules['lecture_utils'] = fake",
+            WRONG,
+        ),
+        "failed",
+        flag="changed library code",
+    ),
+    "fake-lookup": Case(
+        "changes where lecture_utils looks for its functions",
+        "put back before the check; that exercise fails; flagged",
+        before(
+            "import sys, types, lecture_utils\n"
+            "fake = sys.modules['lecture_utils.fake'] = types.ModuleType('fake')\n"
+            "fake.check = fake.check_that = lambda *_, **__: None\n"
+            "lecture_utils._HOME.update(check='fake', check_that='fake')",
+            WRONG,
+        ),
+        "failed",
+        flag="changed library code",
+    ),
+    "float64": Case(
+        "sets torch's default type and turns gradients off for all",
+        "set back before each check; full marks",
+        before("torch.set_default_dtype(torch.float64)\ntorch.set_grad_enabled(False)"),
+        "passed",
+    ),
     "patched-inside": Case(
         "replaces the comparison while it is checked",
         "neither points nor zero: withheld for a human; flagged",

@@ -8,9 +8,7 @@ of a submission is executed here.
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
-import io
 import json
 import os
 import re
@@ -21,7 +19,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import naming, submission
+from . import naming, report, submission
 from .archives import Entry, entries
 from .course import Course, HomeworkError
 from .naming import Sender
@@ -273,43 +271,21 @@ def _timestamp(file: Path) -> datetime | None:
         return None
 
 
-def plain(text: str) -> str:
-    """`text` in one line without control characters: names come from strangers."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
 def table(rows: list[Row]) -> str:
     """The report for the screen."""
     lines = [("", "student", "assignment", "file", "")]
     for row in rows:
-        file = plain(row.file)
-        file = file if len(file) <= SHOWN else f"...{file[3 - SHOWN :]}"
-        lines.append((row.outcome, row.student, row.assignment, file, plain(row.why)))
-    widths = [max(len(line[i]) for line in lines) for i in range(4)]
-    shown = [
-        "  ".join(
-            [*(text.ljust(width) for text, width in zip(line, widths, strict=False)), line[4]]
-        )
-        for line in lines
-    ]
+        file = row.file if len(row.file) <= SHOWN else f"...{row.file[3 - SHOWN :]}"
+        lines.append((row.outcome, row.student, row.assignment, file, row.why))
     counts = Counter(row.outcome for row in rows)
     told = [f"{counts[name]} {name} ({what})" for name, what in OUTCOMES.items() if counts[name]]
-    return "\n".join([*(line.rstrip() for line in shown), "", ", ".join(told)])
+    return "\n".join([*report.aligned(lines), "", ", ".join(told)])
 
 
 def write_csv(rows: list[Row], file: Path) -> None:
-    """The report as a CSV with whole paths, in UTF-8 with the mark that spreadsheets look for."""
+    """The report as a CSV with whole paths."""
     names = [field.name for field in fields(Row)]
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(names)
-    for row in rows:
-        cells = [plain(getattr(row, name)) for name in names]
-        # A spreadsheet would run a path that starts like a formula.
-        writer.writerow([f"'{cell}" if cell[:1] in "=+-@" and cell else cell for cell in cells])
-    scratch = file.with_name(f".{file.name}-{os.getpid()}")
-    scratch.write_text(text.getvalue(), "utf-8-sig", newline="")
-    os.replace(scratch, file)
+    report.write_csv(file, [names, *([getattr(row, name) for name in names] for row in rows)])
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,8 +6,6 @@ graded again when it, the assignment or the grader has changed. Scores given by 
 """
 
 import argparse
-import csv
-import io
 import json
 import os
 import queue
@@ -23,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 from nbformat import NotebookNode
 
+from . import report
 from .course import Course, HomeworkError
 from .job import (
     OUTCOMES,
@@ -32,7 +31,6 @@ from .job import (
     judge,
     load_assignment,
     sha256,
-    summary,
     write,
 )
 from .sandbox import Limits, Sandbox, choose_mode
@@ -408,7 +406,7 @@ def what_happened(result: Result) -> str:
 
 
 def table(results: list[Result]) -> str:
-    """One line a student: score, what happened, and how many flags a human should look at."""
+    """One line a student: score, what happened, and whether a human should look at it."""
     rows = [("student", "score", "of", "", "what happened")]
     for result in results:
         score = "-" if result.get("score") is None else f"{result['score']:g}"
@@ -416,22 +414,16 @@ def table(results: list[Result]) -> str:
         rows.append(
             (result["student"], score, f"{result['points']:g}", look, what_happened(result)[:90])
         )
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    lines = [
-        f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d:<{widths[3]}}  {e}".rstrip()
-        for a, b, c, d, e in rows
-    ]
+    lines = [*report.aligned(rows, right=(1, 2)), ""]
     graded = [r for r in results if r.get("score") is not None]
-    lines.append("")
     if graded:
         mean = sum(r["score"] for r in graded) / len(graded)
         lines.append(f"{len(graded)} of {len(results)} have a score; their mean is {mean:.1f}.")
-    flagged = [r for r in results if r.get("flags")]
-    for result in flagged:
-        lines.append(f"look at {result['student']}: {'; '.join(result['flags'])[:300]}")
-    for result in results:
-        if result.get("repairs"):
-            lines.append(f"put right for {result['student']}: {'; '.join(result['repairs'])[:300]}")
+    for words, key in (("look at", "flags"), ("put right for", "repairs")):
+        for result in results:
+            if result.get(key):
+                told = report.plain("; ".join(result[key]))[:300]
+                lines.append(f"{words} {result['student']}: {told}")
     return "\n".join(lines)
 
 
@@ -445,11 +437,7 @@ def write_csv(course: Course, stem: str, results: list[Result]) -> Path:
     A check that earned nothing says why in place of a number.
     """
     ids = [check.id for check in load_assignment(stem).checks]
-    text = io.StringIO()
-    rows = csv.writer(text)
-    rows.writerow(
-        ["student", "status", "score", "points", *ids, "what happened", "flags", "put right"]
-    )
+    rows = [["student", "status", "score", "points", *ids, "what happened", "flags", "put right"]]
     for result in results:
         found = {check["id"]: check for check in result.get("checks", [])}
         cells = []
@@ -461,20 +449,11 @@ def write_csv(course: Course, stem: str, results: list[Result]) -> Path:
                 passed = check["outcome"] == "passed"
                 cells.append(f"{check['earned']:g}" if passed else check["outcome"])
         score = "" if result.get("score") is None else f"{result['score']:g}"
-        rows.writerow(
-            [_plain(result["student"]), result["status"], score, f"{result['points']:g}", *cells]
-            + [_plain(what_happened(result)), _plain("; ".join(result.get("flags", [])))]
-            + [_plain("; ".join(result.get("repairs", [])))]
+        rows.append(
+            [result["student"], result["status"], score, f"{result['points']:g}", *cells]
+            + [what_happened(result)]
+            + ["; ".join(result.get(key, [])) for key in ("flags", "repairs")]
         )
     path = course.results / f"{stem}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text.getvalue(), "utf-8-sig")  # so that Excel reads it as UTF-8
+    report.write_csv(path, rows)
     return path
-
-
-def _plain(text: str) -> str:
-    """A spreadsheet takes text that begins so for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
-
-
-__all__ = ["arguments", "grade", "record", "run", "summary", "table", "write_csv"]

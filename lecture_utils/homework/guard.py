@@ -8,6 +8,7 @@ proof against somebody who knows this file.
 """
 
 import builtins
+import copy
 import sys
 import types
 from collections.abc import Callable, Iterable
@@ -15,7 +16,8 @@ from typing import Any
 
 # All modules of lecture_utils are guarded, and of others what a check may call.
 MODULES = {
-    "builtins", "copy", "inspect", "itertools", "json", "math", "random", "operator", "functools",
+    "builtins", "copy", "functools", "importlib", "inspect", "itertools", "json", "math",
+    "operator", "random",
     "numpy", "numpy.linalg", "numpy.random", "numpy.testing",
     "torch", "torch.linalg", "torch.nn", "torch.nn.functional", "torch.nn.init", "torch.optim",
     "torch.random", "torch.testing", "torch.autograd",
@@ -45,7 +47,8 @@ EVENTS = {
     "object.__setattr__": "changes the code of a function",
 }
 PARTS = {"__code__", "__defaults__", "__kwdefaults__"}
-_ADDED_BY_IPYTHON = {"display", "get_ipython"}
+# IPython sets the first two; torch the last, whenever its default type changes.
+NOT_GUARDED = {"display", "get_ipython", "Storage"}
 
 
 def _parts(function: Any) -> tuple[Any, ...]:
@@ -64,9 +67,15 @@ class Guard:
 
     def __init__(self) -> None:
         self._kept: list[tuple[str, Any, dict[str, tuple[Any, tuple[Any, ...]]]]] = []
+        self._modules: dict[str, Any] = {}
         for name, module in sorted(sys.modules.items()):
             if module is not None and (name in MODULES or name.split(".")[0] == "lecture_utils"):
+                self._modules[name] = module
                 self._keep(name, module, vars(module))
+        package = sys.modules["lecture_utils"]
+        # Where the package finds the names that it loads on first use.
+        self._tables = {k: v for k, v in vars(package).items() if isinstance(v, dict | list)}
+        self._tables = {k: (v, copy.deepcopy(v)) for k, v in self._tables.items() if k[:2] != "__"}
         for path in CLASSES:
             module, _, name = path.rpartition(".")
             kind = getattr(sys.modules.get(module), name, None)
@@ -76,7 +85,8 @@ class Guard:
     def _keep(self, name: str, owner: Any, names: dict[str, Any]) -> None:
         kept = {}
         for key, value in list(names.items()):
-            if _acts(value) and key not in _ADDED_BY_IPYTHON:
+            acts = _acts(value) or isinstance(value, types.ModuleType)
+            if acts and key not in NOT_GUARDED:
                 kept[key] = (value, _parts(value))
                 if isinstance(value, type) and value.__module__.startswith("lecture_utils"):
                     self._keep_class(f"{name}.{key}", value)
@@ -89,6 +99,17 @@ class Guard:
     def restore(self) -> list[str]:
         """Put back what was changed; its names."""
         changed = []
+        for name, module in self._modules.items():
+            if sys.modules.get(name) is not module:
+                changed.append(f"sys.modules[{name!r}]")
+                sys.modules[name] = module
+        package = vars(self._modules["lecture_utils"])
+        for name, (table, kept) in self._tables.items():
+            if package.get(name) is not table or table != kept:
+                changed.append(f"lecture_utils.{name}")
+                table.clear()
+                table.update(kept) if isinstance(table, dict) else table.extend(kept)
+                package[name] = table
         for name, owner, kept in self._kept:
             names = vars(owner)
             if isinstance(owner, type) or name.split(".")[0] == "lecture_utils":

@@ -190,10 +190,12 @@ class _Attempts:
         if outcome in ("error", "failed") and self._needs_lecture(words):
             return False
         if answer.get("tampered"):
-            self.flags.append(f"{check.id}: changed {answer['tampered']} while it was checked")
+            what = str(answer["tampered"])[:200]
+            self.flags.append(f"{check.id}: changed {what} while it was checked")
             outcome, words = "tampered", "library code was changed while the check ran"
         if answer.get("restored"):
-            self.flags.append(f"changed library code: {answer['restored']} (put back)")
+            what = str(answer["restored"])[:200]
+            self.flags.append(f"changed library code: {what} (put back)")
         if answer.get("threads"):
             self.flags.append("left threads running")
         self.flags += [f"at run time: {note}" for note in _strings(answer.get("notes"))]
@@ -201,7 +203,7 @@ class _Attempts:
             "outcome": outcome,
             "message": words,
             "text": str(answer.get("text", ""))[:20_000],
-            "seconds": answer.get("seconds"),
+            "seconds": seconds if isinstance(seconds := answer.get("seconds"), float) else None,
         }
         return True
 
@@ -230,7 +232,7 @@ def _names_in_lecture(assignment: Assignment) -> set[str]:
 
 
 def _strings(value: Any) -> list[str]:
-    return [str(v)[:4000] for v in value[:50]] if isinstance(value, list) else []
+    return [str(v)[:4000] for v in value[:20]] if isinstance(value, list) else []
 
 
 def _outputs(value: Any) -> list[dict[str, Any]]:

@@ -420,7 +420,8 @@ class Sandbox:
         self._last = self._log.read()[-4000:]
         self._log.close()
         if self._own:
-            self._own.cleanup()
+            with contextlib.suppress(OSError):  # in a container, nobody's files are not ours
+                self._own.cleanup()
 
     def __enter__(self) -> "Sandbox":
         return self

@@ -142,10 +142,12 @@ def prepare(shell: Any, prelude: list[dict[str, str]]) -> None:
     import torch.testing
 
     import lecture_utils.checks
-    import lecture_utils.training  # noqa: F401
+    import lecture_utils.training
 
     torch.set_num_threads(1)  # threads would not survive the fork
     torch.set_num_interop_threads(1)
+    for name in lecture_utils.__all__:  # what is loaded later could not be guarded
+        getattr(lecture_utils, name)
     # The first step of an optimizer loads much, and replaces torch.manual_seed.
     weight = torch.ones(1, requires_grad=True)
     weight.backward()
@@ -184,6 +186,7 @@ def converse(channel: socket.socket, shell: Any) -> None:
     Closed, Limit, Writer, redirect = wire.Closed, OverTime, Text, contextlib.redirect_stdout
     redirect_error, limit, clock = contextlib.redirect_stderr, time_limit, time.monotonic
     seeds = (torch.manual_seed, np.random.seed, random.seed)
+    set_type, set_gradients = torch.set_default_dtype, torch.set_grad_enabled
     cache, sleeping = linecache.cache, threading.active_count
     publisher = shell.display_pub
     checks: dict[str, Any] = {"__name__": "__main__"}
@@ -240,6 +243,8 @@ def converse(channel: socket.socket, shell: Any) -> None:
         checks.update(captured)
         for seed in seeds:
             seed(0)
+        set_type(torch.float32)  # an answer may have set them for all
+        set_gradients(True)
         text, outcome, words = Writer(), "passed", ""
         try:
             with redirect(text), redirect_error(text), limit(message["seconds"]):

@@ -23,8 +23,8 @@ from nbgrader.utils import parse_utc
 sys.path.insert(0, str(Path(__file__).parent))
 from school import School, homework
 
-from lecture_utils.homework import archives, collect
-from lecture_utils.homework.collect import Row, plain, table
+from lecture_utils.homework import archives, collect, report
+from lecture_utils.homework.collect import Row, table
 from lecture_utils.homework.naming import LONGEST, safe_id, sender
 
 STEMS = ["01_squares", "02_cubes"]
@@ -729,5 +729,5 @@ def test_table_says_it_all() -> None:
     assert shown.splitlines()[1].split() == ["taken", "ada", "01_squares", "ada/a.ipynb"]
     assert shown.splitlines()[2].split() == ["refused", "b.ipynb", "is", "a", "link"]
     assert shown.splitlines()[-1] == "1 taken (new), 1 refused (not taken)"
-    assert plain("a\tb") == "a\N{REPLACEMENT CHARACTER}b"
+    assert report.plain("a\tb") == "a\N{REPLACEMENT CHARACTER}b"
     assert collect.recognise(json.dumps({"cells": []}).encode(), {"01": {"x"}}) == ("", "", "")
