@@ -526,7 +526,8 @@ def test_digits_game_counts_what_the_classifier_reads(lesson: SimpleNamespace) -
         assert f"{int((counts >= 0.01 * len(z)).sum())} of 10" in panel.message
     assert int((counts >= 0.01 * len(z)).sum()) == 10, "the shipped generator covers the digits"
     sure = (judge(fakes).softmax(dim=1).max(dim=1).values > 0.9).float().mean()
-    assert f"more than 90% sure of <b>{sure:.0%}</b>" in panel.message and sure > 0.6
+    assert f"more than 90% sure of <b>{sure:.0%}</b>; of real ones, 98%." in panel.message
+    assert 0.6 < sure < 0.95
     panel.run.rewind()
 
 

@@ -50,11 +50,14 @@ def mosaic(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
 # ---- digits
 
 
-def digits_game(run: Run, G: nn.Module, judge: nn.Module, shipped: str = "digits_gan") -> Panel:
+def digits_game(
+    run: Run, G: nn.Module, judge: nn.Module, real: Tensor, shipped: str = "digits_gan"
+) -> Panel:
     """A GAN on digits while it trains: a sheet of fakes, and how often each digit is among them.
 
     ``G`` maps noise (N, size, 1, 1) to (N, 1, 28, 28) in -1..1; ``judge`` maps images in 0..1 to
-    logits (N, 10). ``shipped`` names the weights of a longer training of the same G.
+    logits (N, 10). ``real`` (M, 1, 28, 28) in 0..1 are digits that neither has seen, to compare
+    with. ``shipped`` names the weights of a longer training of the same G.
     """
     size = next(G.parameters()).shape[0]
     trained = load_weights(copy.deepcopy(G).cpu(), shipped)
@@ -91,12 +94,18 @@ def digits_game(run: Run, G: nn.Module, judge: nn.Module, shipped: str = "digits
         model.train(was)
         return fakes
 
-    def read(model: nn.Module) -> Reading:
+    def reading(images: Tensor) -> Reading:
         with torch.no_grad():
-            chance = judge(make(model, JUDGED)).softmax(dim=1).cpu()
+            chance = judge(images).softmax(dim=1).cpu()
         sure, found = chance.max(dim=1)
         share = torch.bincount(found, minlength=10) / len(found)
         return Reading(share, float((sure > SURE).float().mean()), run.position)
+
+    def read(model: nn.Module) -> Reading:
+        return reading(make(model, JUDGED))
+
+    of_real = reading(real.to(next(judge.parameters()).device)).sure
+    below.axhline(of_real, color=style.MUTED, lw=2, ls=":")
 
     @device.one_thread()
     def evaluate(*_: Tensor) -> dict[str, float]:
@@ -131,15 +140,15 @@ def digits_game(run: Run, G: nn.Module, judge: nn.Module, shipped: str = "digits
         return (
             f"{where_from}: <b>{covered} of 10</b> digits among {JUDGED} fakes, the most frequent "
             f"{float(now.share.max()):.0%} of the time. The CNN of section 4 is more than "
-            f"{SURE:.0%} sure of <b>{now.sure:.0%}</b>."
+            f"{SURE:.0%} sure of <b>{now.sure:.0%}</b>; of real ones, {of_real:.0%}."
         )
 
     return Panel(
         update,
         figure,
         title="Digits nobody wrote",
-        look="Press Play, then scrub back. Look for digits that are missing: the dotted line is an "
-        "equal share.",
+        look="Press Play, then scrub back. Dotted: an equal share above, real digits below. Grey: "
+        "how far the training is.",
         run=run,
         shown=choice({"trained here": "here", "shipped, trained longer": "shipped"}, label="show"),
     )
