@@ -111,10 +111,10 @@ def _text(value: Any) -> str:
         value = value.detach().cpu().numpy()
     if isinstance(value, np.ndarray):
         words = np.array2string(value, precision=4, threshold=40, edgeitems=3, separator=", ")
-        return words if value.ndim == 0 else f"{words} of shape {value.shape}"
+        return words.rstrip(".") if value.ndim == 0 else f"{words} of shape {value.shape}"
     if isinstance(value, float):
         return f"{value:.6g}"
-    return repr(value)
+    return value.__name__ if inspect.isfunction(value) else repr(value)
 
 
 def _call(args: Sequence[Any], name: str) -> str:

@@ -138,6 +138,10 @@ def test_what_is_right(got, expected):
     assert difference(got, expected) == ""
 
 
+def double(x):
+    return 2 * x
+
+
 @pytest.mark.parametrize(
     ("got", "expected", "words"),
     [
@@ -154,6 +158,8 @@ def test_what_is_right(got, expected):
         ((1, 2), (1, 2, 3), "it returned 2 values, expected 3"),
         (1, (1, 2), "it returned 1, expected 2 values"),
         ((1, 5), (1, 2), "value 1: it returned 5, expected 2"),
+        (torch.tensor(1.0), torch.tensor(-2.0), "it returned 1, expected -2"),
+        (len, double, "it returned an object of the class builtin_function_or_method"),
         ((1, (2, None)), (1, (2, 3)), "value 1: value 1: it returned nothing"),
         ("no", "yes", "it returned 'no', expected 'yes'"),
         ("3", 3, "it returned '3', expected 3"),
@@ -168,11 +174,6 @@ def test_what_is_wrong_is_said(got, expected, words):
 
 
 # ---- checks
-
-
-def double(x):
-    return 2 * x
-
 
 CASES = [(torch.tensor([1.0, -2.0]),), (torch.tensor([0.5]),)]
 
@@ -211,6 +212,11 @@ def test_an_exception_is_named_with_its_input():
 
     words = fails(broken)
     assert "broken([ 1., -2.] of shape (2,))\nraised IndexError: index 7" in words
+
+
+def test_a_function_among_the_inputs_is_named():
+    words = fails(lambda f, x: 0, lambda f, x: f(x), [(double, 3)])
+    assert words.endswith("(double, 3)\nit returned 0, expected 6.")
 
 
 def test_not_written_yet():
