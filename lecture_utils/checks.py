@@ -114,6 +114,10 @@ def _text(value: Any) -> str:
         return words.rstrip(".") if value.ndim == 0 else f"{words} of shape {value.shape}"
     if isinstance(value, float):
         return f"{value:.6g}"
+    if type(value) is list:
+        return f"[{', '.join(map(_text, value))}]"
+    if type(value) is tuple:
+        return f"({', '.join(map(_text, value))}{',' * (len(value) == 1)})"
     return value.__name__ if inspect.isfunction(value) else repr(value)
 
 

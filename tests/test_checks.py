@@ -198,6 +198,12 @@ def test_the_first_wrong_input_is_shown():
     assert "the first is at [0]: 1.5, expected 1" in words
 
 
+def test_arrays_in_lists_are_shown_briefly():
+    layers = [(np.array([[1 / 3, 2.0]]), torch.tensor([1.0]))]
+    words = fails(lambda layers, pair: 0, lambda layers, pair: 1, [(layers, (1 / 3,))])
+    assert "([([[0.3333, 2.    ]] of shape (1, 2), [1.] of shape (1,))], (0.333333,))" in words
+
+
 def test_a_typical_mistake_is_explained():
     def explain(got, expected, x):
         return "You forgot the factor 2." if torch.equal(got, x) else None
