@@ -1,8 +1,10 @@
 """07_gan: the game in the plane, transposed convolution, the deck's nets and loop, the heads."""
 
 import copy
+import importlib
 import math
 from itertools import product
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -577,6 +579,33 @@ def test_heads(lesson: SimpleNamespace) -> None:
     ) in readme
     apart = torch.cdist(mine, mine)[~torch.eye(64, dtype=bool)] / size
     assert float(apart.min()) > 0.02, "every noise has a head of its own"
+
+
+def test_the_training_of_heads_goes_on_from_a_saved_state(
+    lesson: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit as without a break: weights, averages, optimizers, random numbers, pictures."""
+    monkeypatch.syspath_prepend(NOTEBOOKS.parent / "data" / "build")
+    heads_gan = importlib.import_module("heads_gan")
+    few = torch.from_numpy(lesson.heads[:64]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    whole, first, second = (heads_gan.Training() for _ in range(3))
+    torch.manual_seed(0)
+    for _ in range(2):
+        whole.train_epoch(few)
+    torch.manual_seed(0)
+    first.train_epoch(few)
+    first.save(tmp_path / "state.pt")
+    torch.manual_seed(5)
+    second.load(tmp_path / "state.pt")
+    second.train_epoch(few)
+    assert (second.epoch, second.turn) == (whole.epoch, whole.turn) == (2, 4)
+    assert list(second.sheets) == [1, 2]
+    assert all(torch.equal(second.sheets[e], whole.sheets[e]) for e in (1, 2))
+    for name in heads_gan.PARTS:
+        ours, theirs = (getattr(t, name).state_dict() for t in (second, whole))
+        ours, theirs = (d.get("state", {0: d}) for d in (ours, theirs))
+        for key, values in theirs.items():
+            assert all(torch.equal(ours[key][k], value) for k, value in values.items()), name
 
 
 def pixels(ax: Axes) -> np.ndarray:
