@@ -43,6 +43,7 @@ def test_slider_by_mouse_and_keyboard(notebook: Notebook) -> None:
     press(panel, "AND")
     expect(message(panel)).to_contain_text("It computes AND")
     old = pixels(panel)
+    row(panel, "b").scroll_into_view_if_needed()
     box = row(panel, "b").locator(".noUi-handle").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     mouse = notebook.page.mouse
