@@ -272,6 +272,7 @@ def test_examples_in_the_text_are_right() -> None:
     field = names["receptive_field"]
     layers = [(3, 1, 1), (2, 2, 1), (3, 1, 1)]
     assert [field(layers[:1]), field(layers[:1] * 2), field(layers)] == [3, 5, 8]
+    assert layers[0][1] * layers[1][1] * layers[2][1] == 2  # so it is an example of a stack too
     assert lu.models.count_parameters(names["nn"].Linear(784, 10)) == 7850
     assert lu.models.count_parameters(names["nn"].Conv2d(8, 16, 3)) == 1168
     assert lu.models.count_parameters(names["build_net"]()) <= 8000

@@ -1,5 +1,6 @@
 """Plausible wrong answers to the homework of 01_perceptron: the grading must reject each."""
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -213,3 +214,9 @@ def test_other_right_answers_earn_all() -> None:
 
 def test_points_and_minutes_add_up_to_what_the_page_says() -> None:
     assert not sums(STEM)
+
+
+def test_the_example_of_a_gate_is_right() -> None:
+    """At least 1 of x1 = 1, x2 = 0, by ([1, -1], 0.5)."""
+    for x1, x2 in itertools.product((0, 1), repeat=2):
+        assert (x1 - x2 + 0.5 > 0) == (x1 == 1 or x2 == 0)
