@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -667,3 +668,11 @@ def test_layers_and_growth(lesson: SimpleNamespace) -> None:
     growth.set(moment=len(epochs) - 1)
     assert np.array_equal(axes(growth)[0].images[0].get_array(), frames[-1])
     assert f"{epochs[-1]} epochs" in growth.message
+
+
+def test_what_the_slides_say_loosely_is_said_exactly() -> None:
+    """facts.md, correction 13."""
+    cells = nbformat.read(NOTEBOOKS / "07_gan.ipynb", as_version=4).cells
+    text = {cell.id: " ".join(cell.source.split()) for cell in cells}
+    assert "$z$ is noise that we draw. It is no compressed picture of anything" in text["game-text"]
+    assert "Transposed is not inverse." in text["inverse-question"]

@@ -24,6 +24,8 @@ from lecture_utils.models import (
     BallConvPool,
     BallDense,
     DigitsCNN,
+    Discriminator,
+    Generator,
     Pretrained,
     Reader,
     Recurrent,
@@ -212,3 +214,19 @@ def test_attention_models_are_those_of_the_notebook() -> None:
     vectors = Pretrained()("The dog sleeps.")
     tokens = lesson.transformer.tokenize("The dog sleeps.")
     assert torch.allclose(vectors, lesson.transformer(tokens, lesson.attention)[0], atol=1e-5)
+
+
+def test_the_gan_is_the_deck_s_layer_by_layer() -> None:
+    """facts.md: transposed 4x4 convolutions without bias, BatchNorm, ReLU, Tanh, and its D."""
+    G, D = Generator(100, 64, 3), Discriminator(3, 64)
+    kinds = [type(layer).__name__ for layer in G.main]
+    assert kinds == [*["ConvTranspose2d", "BatchNorm2d", "ReLU"] * 4, "ConvTranspose2d", "Tanh"]
+    for layer in [*G.main, *D.main]:
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            assert layer.bias is None and layer.kernel_size == (4, 4)
+    strides = [layer.stride for layer in D.main if isinstance(layer, torch.nn.Conv2d)]
+    assert strides == [(2, 2)] * 4 + [(1, 1)]
+    slopes = [m.negative_slope for m in D.main if isinstance(m, torch.nn.LeakyReLU)]
+    dropped = [m.p for m in D.main if isinstance(m, torch.nn.Dropout)]
+    assert set(slopes) == {0.2} and set(dropped) == {0.25}
+    assert sum(isinstance(m, torch.nn.BatchNorm2d) for m in D.main) == 3
