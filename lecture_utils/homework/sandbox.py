@@ -140,7 +140,9 @@ def bubblewrap_command(course_root: Path | None) -> list[str]:
     parents(Path("/etc/x"))
     for name in ETC:
         line += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    line += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp"]
+    # /dev belongs to whoever starts bubblewrap: open, it would carry notes between students.
+    line += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
+    line += ["--perms", "1777", "--tmpfs", "/tmp"]
     shown = _folders()
     for folder in shown:
         parents(folder)
