@@ -135,6 +135,8 @@ class _Attempts:
             session.ask({"do": "begin", "student": self.job.student, "given": given}, 60)
         except Died as died:
             raise HomeworkError(f"the sandbox failed before any answer ran: {died}") from None
+        self.here: set[str] = set()
+        """Checks that ran in this process."""
         cells = self.plan.cells
         if self.whole:
             cells = [*self.plan.lecture, *cells]
@@ -176,13 +178,20 @@ class _Attempts:
         try:
             seconds = self._left(self.limits.cell_seconds)
             answer = session.ask(
-                {"do": "check", "id": check.id, "source": check.source, "seconds": seconds},
+                {
+                    "do": "check",
+                    "id": check.id,
+                    "source": check.source,
+                    "earlier": self._earlier(check),
+                    "seconds": seconds,
+                },
                 seconds,
             )
         except Died as died:
             self._died(check.id, died)
             self.decided[check.id] = {"outcome": died.why, "message": died.words}
             return False
+        self.here.add(check.id)
         outcome = str(answer.get("outcome"))
         words = str(answer.get("message", ""))[:4000]
         if outcome not in OUTCOMES:
@@ -206,6 +215,11 @@ class _Attempts:
             "seconds": seconds if isinstance(seconds := answer.get("seconds"), float) else None,
         }
         return True
+
+    def _earlier(self, check: Check) -> list[str]:
+        """Earlier checks of the exercise that ran in another process: their helpers are missed."""
+        siblings = self.job.assignment.checks_of(check.exercise)
+        return [c.source for c in siblings[: siblings.index(check)] if c.id not in self.here]
 
     def _died(self, name: str, died: Died) -> None:
         self.skip[name] = died

@@ -24,7 +24,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -156,16 +156,22 @@ def prepare(shell: Any, prelude: list[dict[str, str]]) -> None:
         run_definitions(cell["source"], f"<lecture {cell['id']}>", shell.user_ns)
 
 
-def run_definitions(source: str, name: str, namespace: dict[str, Any]) -> None:
-    """Run the imports, functions, classes and constants of a cell; nothing that computes."""
+def run_definitions(
+    source: str, name: str, namespace: dict[str, Any], calls: Container[str] | None = None
+) -> None:
+    """Run the imports, functions, classes and constants of a cell; nothing that computes.
+
+    With `calls`, also what computes, unless one of these names is used for it.
+    """
     linecache.cache[name] = (len(source), None, source.splitlines(True), name)
     for node in ast.parse(source).body:
-        constant = isinstance(node, ast.Assign) and isinstance(
-            node.value, ast.Constant | ast.Lambda | ast.UnaryOp
-        )
-        if constant or isinstance(
-            node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef
-        ):
+        wanted = isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
+        if isinstance(node, ast.Assign) and calls is None:
+            wanted = isinstance(node.value, ast.Constant | ast.Lambda | ast.UnaryOp)
+        elif isinstance(node, ast.Assign):
+            used = {n.id for n in ast.walk(node.value) if isinstance(n, ast.Name)}
+            wanted = not any(n in calls for n in used)
+        if wanted:
             module = ast.Module([node], [])
             with contextlib.suppress(Exception):  # it may need what only the lecture computes
                 exec(compile(module, name, "exec"), namespace)
@@ -186,6 +192,7 @@ def converse(channel: socket.socket, shell: Any) -> None:
     Closed, Limit, Writer, redirect = wire.Closed, OverTime, Text, contextlib.redirect_stdout
     redirect_error, limit, clock = contextlib.redirect_stderr, time_limit, time.monotonic
     seeds = (torch.manual_seed, np.random.seed, random.seed)
+    define = run_definitions
     set_type, set_gradients = torch.set_default_dtype, torch.set_grad_enabled
     cache, sleeping = linecache.cache, threading.active_count
     publisher = shell.display_pub
@@ -241,6 +248,8 @@ def converse(channel: socket.socket, shell: Any) -> None:
         cache[name] = (len(source), None, source.splitlines(True), name)
         checks["__builtins__"] = fresh
         checks.update(captured)
+        for earlier in message["earlier"]:
+            define(earlier, f"{CHECK}earlier>", checks, captured)
         for seed in seeds:
             seed(0)
         set_type(torch.float32)  # an answer may have set them for all

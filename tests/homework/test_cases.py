@@ -12,7 +12,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 from grading import ROOT
 
 from lecture_utils.homework import sandbox as sandboxes
-from lecture_utils.homework.cases import CASES, STEM, VICTIM
+from lecture_utils.homework.cases import (
+    CASES,
+    STEM,
+    VICTIM,
+    answered,
+    inside,
+    place,
+    to_bytes,
+)
 from lecture_utils.homework.job import Job, judge, load_assignment
 from lecture_utils.homework.sandbox import Limits, Sandbox, why_no_bubblewrap
 from lecture_utils.homework.submission import Assignment
@@ -92,6 +100,22 @@ def test_after_all_of_them_the_sandbox_still_grades(
     assert result["score"] == result["points"] == assignment.points
 
 
+def test_an_exercise_of_two_checks_loses_only_the_one_that_kills(
+    sandbox: Sandbox, assignment: Assignment
+) -> None:
+    """The second check uses helpers of the first, which ran in the process that died."""
+    notebook = answered(assignment)
+    cell = notebook.cells[place(notebook, "weights")]
+    cell.source += "\nright_weights = gate_weights\n\ndef gate_weights(name):\n"
+    cell.source += "    import os\n    if name == 'AND':\n        os._exit(3)\n"
+    cell.source += "    return right_weights(name)\n"
+    result = judge(Job(assignment, "ada", to_bytes(notebook)), sandbox)
+    outcomes = {c["id"]: c["outcome"] for c in result["checks"]}
+    first, second = (check.id for check in assignment.checks_of("weights"))
+    assert (outcomes.pop(first), outcomes.pop(second)) == ("crash", "passed")
+    assert set(outcomes.values()) == {"passed"}
+
+
 def test_answers_that_need_what_the_lecture_computes(
     sandbox: Sandbox, assignment: Assignment
 ) -> None:
@@ -102,8 +126,6 @@ def test_answers_that_need_what_the_lecture_computes(
         if re.search(r"^digits\b.* = ", assignment.cells[n].source, re.MULTILINE)
     )
     variable = re.search(r"^(digits\w*)", assignment.cells[name].source, re.MULTILINE)[1]
-    from lecture_utils.homework.cases import inside
-
     content = inside(f"{variable}")(assignment)
     result = judge(Job(assignment, "ada", content), sandbox)
     assert result["ran_whole"]
