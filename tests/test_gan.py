@@ -575,9 +575,10 @@ def test_heads(lesson: SimpleNamespace) -> None:
     readme = " ".join((NOTEBOOKS.parent / "data" / "README.md").read_text().split())
     drawings = among.min(dim=1).values.median() / size
     assert (
-        f"is {nearest.min():.2f} at the least and {nearest.median():.2f} in the middle; "
-        f"from a drawing to the nearest other drawing it is {drawings:.2f}: no copies"
+        f"is {nearest.min():.3f} at the least and {nearest.median():.3f} in the middle; "
+        f"from a drawing to the nearest other drawing it is {drawings:.3f} in the middle: no copies"
     ) in readme
+    assert f"trained for {lu.data.HEAD_EPOCHS[-1]} epochs" in readme
     apart = torch.cdist(mine, mine)[~torch.eye(64, dtype=bool)] / size
     assert float(apart.min()) > 0.02, "every noise has a head of its own"
 

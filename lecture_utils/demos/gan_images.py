@@ -206,7 +206,7 @@ def layers(G: nn.Module, nz: int) -> Panel:
         title="From noise to a picture",
         look="Step through the layers: the maps grow, and become fewer.",
         layer=Player(len(blocks), label="layer", rate=1),
-        seed=slider(0, 99, 1, 4),
+        seed=slider(0, 99, 1, 9),
     )
 
 
@@ -281,7 +281,7 @@ def person(
         panel.set(seed=(panel.controls["seed"].value * 7 + 13) % 1000, towards=0.0)
 
     controls: dict[str, Any] = {
-        f"move{k}": slider(-6.0, 6.0, 0.5, 0.0, name) for k, name in enumerate(names)
+        f"move{k}": slider(-4.0, 4.0, 0.5, 0.0, name) for k, name in enumerate(names)
     }
     panel = Panel(
         update,
@@ -290,8 +290,8 @@ def person(
         look="Press the button for another head. Move a direction and watch what changes; the row "
         "below leads to a second head.",
         actions={"Another person": another},
-        seed=slider(0, 999, 1, 4),
-        other=slider(0, 999, 1, 11, "second seed"),
+        seed=slider(0, 999, 1, 9),
+        other=slider(0, 999, 1, 1, "second seed"),
         towards=slider(0.0, 1.0, 0.01, 0.0, "on the way"),
         **controls,
     )
