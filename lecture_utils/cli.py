@@ -296,9 +296,15 @@ def port_number(text: str) -> int:
     return int(text)
 
 
-def interrupt(signal_number: int, frame: object) -> None:
-    """Let a closed terminal or a plain `kill` end the lecture as Ctrl-C does."""
-    raise KeyboardInterrupt
+def end_as_ctrl_c() -> None:
+    """Let a closed terminal or a plain `kill` end this process as Ctrl-C does."""
+
+    def interrupt(signal_number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), interrupt)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -307,6 +313,7 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments[:1] == ["homework"]:
         from .homework import cli as homework
 
+        end_as_ctrl_c()
         return homework.main(arguments[1:])
     parser = argparse.ArgumentParser(
         prog="lecture",
@@ -332,9 +339,7 @@ def main(arguments: list[str] | None = None) -> int:
         from lecture_utils import doctor
 
         return doctor.report()
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), interrupt)
+    end_as_ctrl_c()
     try:
         start(options.notebook, options.port, options.present, not options.no_browser)
     except LectureError as error:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -70,8 +71,10 @@ def test_points_by_hand(tmp_path: Path) -> None:
             while _by_hand(course, check.id) is None and time.monotonic() < deadline:
                 page.wait_for_timeout(200)
     finally:
-        server.terminate()
+        server.terminate()  # as Ctrl-C: JupyterLab must end with it
         server.wait(60)
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
     assert _by_hand(course, check.id) == 1
     run()
     with course.gradebook() as gradebook:
