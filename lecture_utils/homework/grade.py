@@ -40,13 +40,19 @@ if TYPE_CHECKING:
     from nbgrader.api import Gradebook
 
 Result = dict[str, Any]
+MOST_JOBS = 4
+"""By default: each holds torch in memory, about 0.5 GB, and what a submission asks for."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `lecture homework grade`."""
     parser.add_argument("sections", nargs="*", help="01, 04, ... (default: all with submissions)")
     parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="(default: %(default)s)"
+        "--jobs",
+        type=int,
+        default=min(MOST_JOBS, os.cpu_count() or 1),
+        metavar="N",
+        help="so many at a time (default: %(default)s)",
     )
     parser.add_argument("--force", action="store_true", help="grade again what is graded already")
     parser.add_argument("--student", metavar="ID", help="this one only")
