@@ -123,6 +123,13 @@ def _twice(notebook: NotebookNode, assignment: Assignment) -> None:
     notebook.cells.insert(where, older)
 
 
+def _below(notebook: NotebookNode, assignment: Assignment) -> None:
+    where = place(notebook, VICTIM)
+    own = nbformat.v4.new_code_cell(notebook.cells[where].source, id="own")
+    notebook.cells[where].source = assignment.blank[VICTIM]
+    notebook.cells.insert(where + 2, own)
+
+
 def _without(name: str) -> Callable[[NotebookNode, Assignment], None]:
     def change(notebook: NotebookNode, assignment: Assignment) -> None:
         del notebook.cells[place(notebook, name)]
@@ -250,6 +257,12 @@ CASES: dict[str, Case] = {
         "puts a helper in a cell of its own",
         "full marks",
         before("def step(y, x):\n    return y * x", RIGHT.replace("y * x,", "step(y, x),")),
+        "passed",
+    ),
+    "own-cell": Case(
+        "leaves the stub and writes the function in a cell below",
+        "the last definition counts; full marks",
+        edit(_below),
         "passed",
     ),
     "endless-loop": Case(

@@ -237,6 +237,9 @@ def plan(assignment: Assignment, notebook: NotebookNode) -> Plan:
         if name in chosen and _grade_id(notebook.cells[chosen[name]]) != name:
             repairs.append(f"{name} had lost its mark")
     result = Plan(NotebookNode(), [], set(), repairs, flags, [], None)
+    asked = {n: exercise for exercise, names in assignment.solutions.items() for n in names}
+    elsewhere: set[str] = set()
+    """Exercises answered in a cell of the student's own."""
     kept: list[NotebookNode] = []
     ids: Counter[str] = Counter()
 
@@ -262,7 +265,7 @@ def plan(assignment: Assignment, notebook: NotebookNode) -> Plan:
             keep(cell, name, assignment.released_marks(name))
             result.cells.append(Cell(name, cell.source, assignment.solutions[name], "cell_seconds"))
             if not _says_more(cell.source, assignment.blank[name]):
-                result.blank.add(name)
+                result.blank |= {name} - elsewhere
             else:
                 flags += [f"{name}: {words}" for words in suspicions(cell.source)]
             keep_checks(name)
@@ -281,7 +284,11 @@ def plan(assignment: Assignment, notebook: NotebookNode) -> Plan:
             ours = Cell(name, cell.source)
             (result.lecture if name in assignment.lecture else result.cells).append(ours)
         elif cell.source.strip():
-            result.cells.append(Cell(kept[-1].id, cell.source))
+            # Some leave the stub as it is and write the function below it.
+            bound = [n for n in names_bound(cell.source) if n in asked]
+            result.cells.append(Cell(kept[-1].id, cell.source, bound))
+            result.blank -= {asked[n] for n in bound}
+            elsewhere |= {asked[n] for n in bound}
             flags += [f"cell {place + 1}: {words}" for words in suspicions(cell.source)]
     for exercise in assignment.solutions:
         if exercise not in chosen:
