@@ -21,11 +21,10 @@ from nbformat import NotebookNode
 from table import show
 
 from lecture_utils.homework import grade, release
-from lecture_utils.homework.cases import answered
 from lecture_utils.homework.course import Course
 from lecture_utils.homework.job import load_assignment
 from lecture_utils.homework.sandbox import Limits
-from lecture_utils.homework.submission import Assignment
+from lecture_utils.homework.submission import Assignment, answered
 
 CLASS = 500
 CONFIG = """from lecture_utils.homework.course import Course

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import nbformat
 from nbformat import NotebookNode
 
-from .submission import Assignment
+from .submission import Assignment, answered
 
 STEM, VICTIM = "01_perceptron", "update"
 RIGHT = """def update(x, y, w, b):
@@ -40,17 +40,6 @@ class Case:
     """Words of a flag that it must raise; with none it must raise none."""
     repair: str = ""
     """Words of a repair that it must report."""
-
-
-def answered(assignment: Assignment) -> NotebookNode:
-    """A student's notebook with the reference answers."""
-    notebook = copy.deepcopy(assignment.released)
-    for cell in notebook.cells:
-        if cell.id in assignment.solutions:
-            cell.source = assignment.cells[cell.id].source
-            lines = cell.source.splitlines()
-            cell.source = "\n".join(line for line in lines if "### " not in line)
-    return notebook
 
 
 def to_bytes(notebook: NotebookNode) -> bytes:

@@ -21,6 +21,8 @@ NEW |= {"ipc": 0x08000000, "uts": 0x04000000}
 READ_ONLY, NOSUID, NODEV, NOEXEC, RECURSIVE, PRIVATE = 1, 2, 4, 8, 0x4000, 0x40000
 DUMPABLE, NO_NEW_PRIVILEGES, SECCOMP, FILTER, DEATH_SIGNAL = 4, 38, 22, 2, 1
 NOBODY = 65534
+SCRATCH = "/scratch"
+"""The one folder that a student's code may write to. Not `/tmp`: the lecture may lie there."""
 
 # Numbers of the refused calls: x86_64, aarch64 (asm/unistd.h). Each could widen the view (mount
 # and its kin, new namespaces), reach other processes (ptrace), or hold memory that no limit counts.
@@ -74,15 +76,15 @@ def own_namespaces() -> None:
 
 
 def own_files(scratch: int) -> None:
-    """An empty `/proc` and `/dev/shm`, and `/tmp` with room for `scratch` bytes."""
+    """An empty `/proc` and `/dev/shm`, and `SCRATCH` with room for `scratch` bytes."""
     _call("mount", b"none", b"/", None, ctypes.c_ulong(RECURSIVE | PRIVATE), None)
-    for folder, size in (("/proc", 4096), ("/dev/shm", scratch), ("/tmp", scratch)):
+    for folder, size in (("/proc", 4096), ("/dev/shm", scratch), (SCRATCH, scratch)):
         if os.path.isdir(folder):
             options = f"size={size},nr_inodes=4096,mode=1777".encode()
             closed = READ_ONLY if folder == "/proc" else 0
             flags = ctypes.c_ulong(NOSUID | NODEV | NOEXEC | closed)
             _call("mount", b"tmpfs", folder.encode(), b"tmpfs", flags, options)
-    os.chdir("/tmp")
+    os.chdir(SCRATCH)
 
 
 def limit(memory: int, processes: int, file_size: int, cpu_seconds: int) -> None:

@@ -30,6 +30,7 @@ from .job import (
     fingerprint,
     judge,
     load_assignment,
+    prove,
     sha256,
     write,
 )
@@ -243,7 +244,7 @@ def _in_parallel(
     done: queue.SimpleQueue[Result | Exception] = queue.SimpleQueue()
     for job in waiting:
         todo.put(job)
-    stop = threading.Event()
+    stop, proven = threading.Event(), threading.Event()
     prelude = waiting[0].assignment.prelude() if waiting else []
     sandboxes = [
         Sandbox(mode, prelude, limits, course.root) for _ in range(min(jobs, len(waiting)))
@@ -252,6 +253,12 @@ def _in_parallel(
     def work(sandbox: Sandbox) -> None:
         try:
             with sandbox:
+                if sandbox is sandboxes[0]:
+                    prove(waiting[0].assignment, sandbox)
+                    proven.set()
+                else:
+                    sandbox.start()
+                    proven.wait()
                 while not stop.is_set():
                     try:
                         job = todo.get_nowait()
@@ -283,6 +290,7 @@ def _in_parallel(
             yield result
     finally:
         stop.set()
+        proven.set()
         for sandbox in sandboxes:
             sandbox.kill()
         for thread in threads:

@@ -32,6 +32,7 @@ from .submission import (
     NotThisAssignment,
     Plan,
     Unreadable,
+    answered,
     plan,
     read,
 )
@@ -318,6 +319,23 @@ def judge(job: Job, sandbox: Sandbox) -> dict[str, Any]:
     }
 
 
+def prove(assignment: Assignment, sandbox: Sandbox) -> None:
+    """Grade the reference answers: on a machine where they fail, everybody would.
+
+    Raises HomeworkError.
+    """
+    content = nbformat.writes(answered(assignment)).encode()
+    result = judge(Job(assignment, "reference", content), sandbox)
+    failed = [check for check in result["checks"] if check["outcome"] != "passed"]
+    if failed:
+        first = failed[0]
+        raise HomeworkError(
+            f"nothing was graded: {assignment.name}'s own answers fail {len(failed)} of its "
+            f"{len(result['checks'])} checks here. The first, {first['id']}: {first['outcome']}, "
+            f"{' '.join(first['message'].split())[:300]}"
+        )
+
+
 def write(result: dict[str, Any], path: Path) -> None:
     """Write a result in one step: a reader finds the old file or the new one, never half of it."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
@@ -360,6 +378,7 @@ def run(course: Course, options: argparse.Namespace) -> int:
     except OSError as error:
         raise HomeworkError(f"cannot read {options.submission}: {error.strerror}.") from None
     with Sandbox(mode, assignment.prelude(), Limits(), course.root) as sandbox:
+        prove(assignment, sandbox)
         result = judge(Job(assignment, options.student, content), sandbox)
     write(result, options.result)
     print(f"{assignment.name}, {options.student}: {summary(result)}")

@@ -142,7 +142,7 @@ def bubblewrap_command(course_root: Path | None) -> list[str]:
         line += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     # /dev belongs to whoever starts bubblewrap: open, it would carry notes between students.
     line += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
-    line += ["--perms", "1777", "--tmpfs", "/tmp"]
+    line += ["--perms", "1777", "--tmpfs", confine.SCRATCH]
     shown = _folders()
     for folder in shown:
         parents(folder)
@@ -152,8 +152,8 @@ def bubblewrap_command(course_root: Path | None) -> list[str]:
         below = any(hidden.is_relative_to(folder) for folder in [*shown, Path("/usr")])
         if below and hidden.is_dir():
             line += ["--tmpfs", str(hidden), "--remount-ro", str(hidden)]
-    line += ["--remount-ro", "/", "--chdir", "/tmp"]
-    for name, value in _environment("/tmp").items():
+    line += ["--remount-ro", "/", "--chdir", confine.SCRATCH]
+    for name, value in _environment(confine.SCRATCH).items():
         line += ["--setenv", name, value]
     return line
 

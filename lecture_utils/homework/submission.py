@@ -105,6 +105,16 @@ class Assignment:
         return [{"id": name, "source": self.cells[name].source} for name in wanted]
 
 
+def answered(assignment: Assignment) -> NotebookNode:
+    """The notebook of a student who gave the reference answers."""
+    notebook = copy.deepcopy(assignment.released)
+    for cell in notebook.cells:
+        if cell.id in assignment.solutions:
+            lines = assignment.cells[cell.id].source.splitlines()
+            cell.source = "\n".join(line for line in lines if "### " not in line)
+    return notebook
+
+
 @dataclass
 class Plan:
     """What to run for one submission, and what was found on the way."""

@@ -12,10 +12,11 @@ import pytest
 from lab import browser_page, free_port
 
 from lecture_utils.homework import grade, release
-from lecture_utils.homework.cases import answered, to_bytes
+from lecture_utils.homework.cases import to_bytes
 from lecture_utils.homework.course import Course
 from lecture_utils.homework.job import load_assignment
 from lecture_utils.homework.sandbox import Limits
+from lecture_utils.homework.submission import answered
 
 pytestmark = pytest.mark.browser
 STEM = "06_attention"

@@ -16,14 +16,13 @@ from lecture_utils.homework.cases import (
     CASES,
     STEM,
     VICTIM,
-    answered,
     inside,
     place,
     to_bytes,
 )
 from lecture_utils.homework.job import Job, judge, load_assignment
 from lecture_utils.homework.sandbox import Limits, Sandbox, why_no_bubblewrap
-from lecture_utils.homework.submission import Assignment
+from lecture_utils.homework.submission import Assignment, answered
 
 SECONDS = 3.0
 STOPPED = {"memory", "timeout", "crash", "error"}

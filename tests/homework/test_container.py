@@ -168,6 +168,8 @@ def run_script(
     line += ["--perms", "0700", "--dir", "/course", "--perms", "1777", "--tmpfs", "/tmp"]
     line += ["--ro-bind", str(tmp_path / "submitted"), "/course/submitted"]
     line += ["--bind", str(tmp_path / "results"), "/course/results"]
+    for folder in (ROOT, Path(sys.prefix)):  # where they lie below /tmp
+        line += ["--ro-bind", str(folder), str(folder)]
     closed = tmp_path / "notebooks"  # as the image closes them
     shutil.copytree(ROOT / "notebooks", closed)
     closed.chmod(0o755 if opened else 0o700)

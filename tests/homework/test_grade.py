@@ -16,11 +16,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from lecture_utils.homework import cli, feedback, grade, release
-from lecture_utils.homework.cases import answered, place, to_bytes
+from lecture_utils.homework.cases import place, to_bytes
 from lecture_utils.homework.course import Course, HomeworkError
 from lecture_utils.homework.job import Job, judge, load_assignment, write
 from lecture_utils.homework.sandbox import Limits, Sandbox
-from lecture_utils.homework.submission import Assignment
+from lecture_utils.homework.submission import Assignment, answered
 
 STEM = "06_attention"
 LIMITS = Limits(cell_seconds=20)
@@ -329,6 +329,24 @@ def test_a_sandbox_that_fails_is_no_zero(
     assert "on fire" in grade.table([result])
     monkeypatch.undo()
     assert graded(course)["ada"]["score"] == assignment.points
+
+
+def test_a_machine_on_which_the_right_answers_fail_gives_no_zeros(
+    course: Course, assignment: Assignment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a module is missing in the sandbox: every answer would raise an error."""
+    hand_in(course, "ada", right(assignment))
+    real = Assignment.__post_init__
+
+    def spoilt(self: Assignment) -> None:
+        real(self)
+        for check in self.checks:
+            check.source = "import gone"
+
+    monkeypatch.setattr(Assignment, "__post_init__", spoilt)
+    with pytest.raises(HomeworkError, match=r"nothing was graded: 06_attention's own answers fail"):
+        graded(course, jobs=2)
+    assert not list((course.results / STEM).glob("*.json"))
 
 
 def test_spreadsheets_take_no_formula_from_a_name(course: Course) -> None:

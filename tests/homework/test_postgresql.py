@@ -15,10 +15,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from lecture_utils.homework import feedback, grade, release
-from lecture_utils.homework.cases import answered, to_bytes
+from lecture_utils.homework.cases import to_bytes
 from lecture_utils.homework.course import Course
 from lecture_utils.homework.job import load_assignment
 from lecture_utils.homework.sandbox import Limits
+from lecture_utils.homework.submission import answered
 
 STEM = "06_attention"
 

@@ -13,10 +13,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from grading import ROOT
 
 from lecture_utils.homework import sandbox as sandboxes
-from lecture_utils.homework.cases import answered, to_bytes
+from lecture_utils.homework.cases import to_bytes
 from lecture_utils.homework.course import HomeworkError
 from lecture_utils.homework.job import Job, judge, load_assignment
 from lecture_utils.homework.sandbox import Died, Limits, Sandbox, choose_mode
+from lecture_utils.homework.submission import answered
 
 STEMS = [p.stem for p in sorted((ROOT / "notebooks").glob("0[1-7]*.ipynb"))]
 
@@ -63,7 +64,7 @@ import os
 for name in ("notebooks", "tests", "homework", ".git"):
     print(name, os.path.exists(os.path.join(ROOT, name)) and os.listdir(os.path.join(ROOT, name)))
 print(sorted(set(os.listdir("/")) - {"bin", "dev", "etc", "lib", "lib32", "lib64", "proc", "sbin",
-    "tmp", "usr", *TOP}))
+    "scratch", "usr", *TOP}))
 print(os.path.exists(COURSE))
 """
     folders = [*sandboxes._folders(), ROOT]
@@ -85,7 +86,7 @@ def test_a_course_below_a_shown_folder_is_covered(
     assert line[line.index(str(inner)) - 1] == "--tmpfs"
 
 
-CLOSED = ["/usr/x", "/etc/x", "/x", "/proc/x", "/dev/x"]
+CLOSED = ["/usr/x", "/etc/x", "/x", "/proc/x", "/dev/x", "/tmp/x"]
 CLOSED += [f"{ROOT}/data/x", f"{ROOT}/lecture_utils/x"]
 
 
@@ -108,11 +109,11 @@ def test_an_ordinary_users_sandbox_is_as_closed(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_scratch_is_empty_each_time_and_bounded(sandbox: Sandbox) -> None:
-    leave = "_ = open('/tmp/note', 'w').write('x') + open('/dev/shm/note', 'w').write('x')"
+    leave = "_ = open('/scratch/note', 'w').write('x') + open('/dev/shm/note', 'w').write('x')"
     assert said(sandbox, leave) == ""
-    look = "import os; print(os.listdir('/tmp'), os.listdir('/dev/shm'), os.listdir('/proc'))"
+    look = "import os; print(os.listdir('/scratch'), os.listdir('/dev/shm'), os.listdir('/proc'))"
     assert said(sandbox, look) == "[] [] []"
-    fill = "open('/tmp/big', 'wb').write(bytes(10 ** 8))"
+    fill = "open('big', 'wb').write(bytes(10 ** 8))"
     assert "File too large" in said(sandbox, fill)
 
 
@@ -125,7 +126,7 @@ def tried(name, *arguments):
     return libc[name](*arguments), os.strerror(ctypes.get_errno())
 print(os.getuid(), os.getpid())
 print(tried("unshare", 0x10000000))
-print(tried("mount", b"none", b"/tmp", b"tmpfs", 0, None))
+print(tried("mount", b"none", b"/scratch", b"tmpfs", 0, None))
 print(tried("umount2", b"/proc", 2))
 print(tried("ptrace", 16, 1, None, None))
 print(tried("setresuid", 0, 0, 0))
@@ -176,7 +177,9 @@ def test_environment_says_nothing(sandbox: Sandbox) -> None:
         del os.environ["LECTURE_SECRET"]
     extra = {"PWD", "COLUMNS", "LINES", "GIT_PAGER", "PAGER", "TERM", "CLICOLOR", "FORCE_COLOR"}
     extra |= {"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "LC_CTYPE", "CLICOLOR_FORCE"}
-    assert set(names) - extra <= set(sandboxes._environment("/tmp")) | {"TORCHINDUCTOR_CACHE_DIR"}
+    assert set(names) - extra <= set(sandboxes._environment("/scratch")) | {
+        "TORCHINDUCTOR_CACHE_DIR"
+    }
 
 
 def test_one_session_leaves_nothing_for_the_next(sandbox: Sandbox) -> None:
