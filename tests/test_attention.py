@@ -83,7 +83,7 @@ def test_the_questions_have_these_answers(lesson: SimpleNamespace) -> None:
         ("stages-question", "exactly 0", "whole"),
         ("order-question", "the same outputs, shuffled alike", "equivariance"),
         ("multi-question", "as many", "share the width"),
-        ("heads-question", "1", "the word before"),
+        ("heads-question", "1", "The word before"),
         ("story-question", "still the animal", "story"),
         ("reverse-question", "hardly any", "never trained"),
         ("recall-question", "about 30%", "attention 100%"),

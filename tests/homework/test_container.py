@@ -169,6 +169,8 @@ def run_script(
     line += ["--ro-bind", str(tmp_path / "submitted"), "/course/submitted"]
     line += ["--bind", str(tmp_path / "results"), "/course/results"]
     for folder in (ROOT, Path(sys.prefix)):  # where they lie below /tmp
+        for parent in reversed(folder.parents[:-1]):
+            line += ["--perms", "0755", "--dir", str(parent)] if parent.parts[1] == "tmp" else []
         line += ["--ro-bind", str(folder), str(folder)]
     closed = tmp_path / "notebooks"  # as the image closes them
     shutil.copytree(ROOT / "notebooks", closed)
