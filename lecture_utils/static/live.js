@@ -19,11 +19,18 @@ if (!window.lectureKeys) {
     if (event.key !== "End" || !track) return;
     event.preventDefault();
     event.stopImmediatePropagation();
+    settled(event);
     const box = track.getBoundingClientRect();
     const [clientX, clientY] = [box.right, box.top + box.height / 2];
     const tap = { clientX, clientY, buttons: 1, bubbles: true, cancelable: true };
     track.dispatchEvent(new MouseEvent("mousedown", tap));
   };
+  // noUiSlider ignores the mouse for 300 ms after a click, while its handle glides.
+  const settled = (event) => {
+    const slider = event.target.closest?.(".lecture-panel .noUi-target");
+    slider?.classList.remove("noUi-state-tap");
+  };
+  window.addEventListener("pointerdown", settled, true);
   window.addEventListener("keydown", own, true); // before JupyterLab, which listens on document
   window.addEventListener("keydown", end, true);
 }

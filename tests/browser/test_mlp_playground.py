@@ -54,7 +54,8 @@ def test_it_learns_while_its_sliders_move(playground: Locator) -> None:
     start, count = pixels(playground), frames(playground)
     press(playground, "Play")
     until(playground, lambda: epoch(playground) > 50 and losses(playground)[0] < 0.05)
-    assert frames(playground) > count + 5 and pixels(playground) != start
+    until(playground, lambda: frames(playground) > count + 5)
+    assert pixels(playground) != start
     handle = row(playground, "learn rate").locator(".noUi-handle")
     before = value(playground, "learn rate")
     handle.focus()
