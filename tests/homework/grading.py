@@ -16,6 +16,7 @@ from itertools import pairwise, zip_longest
 from pathlib import Path
 
 import nbformat
+import pytest
 from nbformat import NotebookNode
 
 from lecture_utils.checks import CheckFailed
@@ -180,6 +181,12 @@ def blank(stem: str) -> dict[str, float]:
     return _run(released)
 
 
+def changed(source: str, old: str, new: str, times: int = 1) -> str:
+    """A right answer with a mistake put into it, at the ``times`` places that hold ``old``."""
+    assert source.count(old) == times, f"{source.count(old)} times {old!r}"
+    return source.replace(old, new)
+
+
 def rounds(wrong: Answers) -> list[dict[str, str]]:
     """The mistake to make in each exercise, so that every one is made in some round.
 
@@ -236,3 +243,31 @@ def sums(stem: str) -> list[str]:
     if said.get("minutes") != minutes:
         complaints.append(f"{minutes} minutes, the head says {said.get('minutes')}")
     return complaints
+
+
+class Exercises:
+    """What must hold for the homework of each notebook: a subclass ``Test...`` brings the data."""
+
+    stem: str
+    wrong: Answers
+    keeps: Keeps
+    also_right: dict[str, str]
+    """Source by exercise, right but not written as the reference is."""
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """A case for each round of mistakes, which are its name."""
+        if "chosen" in metafunc.fixturenames:
+            cases = rounds(self.wrong)
+            metafunc.parametrize("chosen", cases, ids=[", ".join(c.values()) for c in cases])
+
+    def test_wrong_answers_are_rejected(self, chosen: dict[str, str]) -> None:
+        assert not misjudged(self.stem, self.wrong, self.keeps, chosen)
+
+    def test_every_check_is_failed_by_wrong_answers(self) -> None:
+        assert not too_few(self.stem, self.wrong, self.keeps)
+
+    def test_other_right_answers_earn_all(self) -> None:
+        assert grade(self.stem, self.also_right) == points(self.stem)
+
+    def test_points_and_minutes_add_up_to_what_the_page_says(self) -> None:
+        assert not sums(self.stem)

@@ -4,15 +4,9 @@ import contextlib
 import io
 import itertools
 import re
-import sys
 from collections import Counter, defaultdict
-from pathlib import Path
 
 import pytest
-
-from lecture_utils.checks import CheckFailed
-
-sys.path.insert(0, str(Path(__file__).parent))
 from grading import (
     STUDENT,
     apart,
@@ -24,6 +18,8 @@ from grading import (
     reference,
     stems,
 )
+
+from lecture_utils.checks import CheckFailed
 
 STEMS = stems()
 OWN = {

@@ -2,13 +2,9 @@
 
 import copy
 import re
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from grading import ROOT
 
 from lecture_utils.homework import sandbox as sandboxes

@@ -7,7 +7,6 @@ import json
 import os
 import stat
 import struct
-import sys
 import unicodedata
 import zipfile
 from collections.abc import Callable
@@ -19,8 +18,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nbgrader.utils import parse_utc
-
-sys.path.insert(0, str(Path(__file__).parent))
 from school import School, homework
 
 from lecture_utils.homework import archives, collect, report

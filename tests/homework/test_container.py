@@ -14,11 +14,9 @@ from typing import Any
 import nbformat
 import pytest
 import yaml
+from grading import load, points, student_version
 
 from lecture_utils.homework.sandbox import Limits
-
-sys.path.insert(0, str(Path(__file__).parent))
-from grading import load, points, student_version
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTAINERFILE = (ROOT / "homework" / "Containerfile").read_text("utf-8")

@@ -14,7 +14,6 @@ from pathlib import Path
 import nbformat
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
 from lecture_utils.homework import cli, feedback, grade, release
 from lecture_utils.homework.cases import place, to_bytes
 from lecture_utils.homework.course import Course, HomeworkError

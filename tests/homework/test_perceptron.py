@@ -1,13 +1,8 @@
 """Plausible wrong answers to the homework of 01_perceptron: the grading must reject each."""
 
 import itertools
-import sys
-from pathlib import Path
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-from grading import grade, misjudged, points, rounds, sums, too_few
+from grading import Exercises
 
 STEM = "01_perceptron"
 
@@ -199,21 +194,8 @@ ALSO_RIGHT = {
 }
 
 
-@pytest.mark.parametrize("chosen", rounds(WRONG), ids=lambda chosen: ", ".join(chosen.values()))
-def test_wrong_answers_are_rejected(chosen: dict[str, str]) -> None:
-    assert not misjudged(STEM, WRONG, KEEPS, chosen)
-
-
-def test_every_check_is_failed_by_wrong_answers() -> None:
-    assert not too_few(STEM, WRONG, KEEPS)
-
-
-def test_other_right_answers_earn_all() -> None:
-    assert grade(STEM, ALSO_RIGHT) == points(STEM)
-
-
-def test_points_and_minutes_add_up_to_what_the_page_says() -> None:
-    assert not sums(STEM)
+class TestHomework(Exercises):
+    stem, wrong, keeps, also_right = STEM, WRONG, KEEPS, ALSO_RIGHT
 
 
 def test_the_example_of_a_gate_is_right() -> None:

@@ -2,23 +2,20 @@
 
 import json
 import re
-import sys
 import zipfile
 from pathlib import Path
 
 import nbformat
 import pytest
+from grading import ROOT, blank, load, points, reference, student_version
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
+from school import SOLUTION, School, homework, marked
 
 from lecture_utils.homework.cli import main
 from lecture_utils.homework.course import Course
 from lecture_utils.homework.release import leaks, misspelt
-
-sys.path.insert(0, str(Path(__file__).parent))
-from grading import ROOT, blank, load, points, reference, student_version
-from school import SOLUTION, School, homework, marked
 
 STEMS = [p.stem for p in sorted((ROOT / "notebooks").glob("*.ipynb")) if points(p.stem)]
 

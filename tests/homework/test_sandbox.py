@@ -2,14 +2,11 @@
 
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from grading import ROOT
 
 from lecture_utils.homework import sandbox as sandboxes
