@@ -3,13 +3,14 @@
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 # What several test files use lies beside them; its assertions say as much as theirs.
 sys.path[:0] = [str(Path(__file__).parent / folder) for folder in (".", "browser", "homework")]
-pytest.register_assert_rewrite("grading", "lab", "panels", "school")
+pytest.register_assert_rewrite("grading", "lab", "panels", "school", "waiting")
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `lecture` sets it; before torch loads
 
@@ -33,6 +34,15 @@ def strict_panels(monkeypatch: pytest.MonkeyPatch) -> None:
     from lecture_utils import panel
 
     monkeypatch.setattr(panel, "strict", True)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """PyTorch on one core, where small nets go fastest."""
+    from lecture_utils import device
+
+    with device.one_thread():
+        yield
 
 
 # xdist's workers ignore Ctrl-C, and what they start would inherit that: `lecture` ends by Ctrl-C.

@@ -11,6 +11,7 @@ import pytest
 import torch
 from second_device import LAZY, offer
 from torch import nn
+from waiting import wait_for, within
 
 from lecture_utils import device
 from lecture_utils.training import Run, RunControls, batch, fit
@@ -19,12 +20,8 @@ OTHERS = [LAZY, *(d.name for d in device.devices() if d.available and d.name != 
 
 
 @pytest.fixture(autouse=True)
-def start_on_the_cpu(monkeypatch):
+def start_on_the_cpu(monkeypatch, one_thread):
     offer(monkeypatch)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def seeded(make):
@@ -98,22 +95,6 @@ class Training:
 
 def momentum(parameters, lr):
     return torch.optim.SGD(parameters, lr=lr, momentum=0.9)
-
-
-def wait_for(condition):
-    gate = threading.Event()
-    for _ in range(12_000):
-        if condition():
-            return
-        gate.wait(0.005)
-    raise AssertionError("waited in vain")
-
-
-def within(work, seconds=60):
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    assert not thread.is_alive(), "deadlock"
 
 
 # ---- what is there

@@ -3,8 +3,6 @@
 import ast
 import math
 import re
-import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +17,7 @@ from panels import sweep
 from second_device import LAZY
 from torch import nn
 from torch.nn import functional as F
+from waiting import wait_for
 
 from lecture_utils import device, panel, style
 from lecture_utils.demos import mlp_playground as demos
@@ -30,14 +29,7 @@ from lecture_utils.demos.mlp_playground_view import Target
 from lecture_utils.draw import LEVELS, enlarged, levels
 
 NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "02_mlp.ipynb"
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +78,6 @@ def weights_of(made: panel.Panel) -> list[torch.Tensor]:
 
 def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
     return len(a) == len(b) and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
-
-
-def wait_for(condition: Any) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        threading.Event().wait(0.005)
 
 
 # ---- points

@@ -7,6 +7,7 @@ import threading
 import ipywidgets as widgets
 import pytest
 import torch
+from waiting import wait_for
 
 from lecture_utils import panel as panels
 from lecture_utils.live import STATIC, LiveFigure
@@ -355,16 +356,6 @@ def test_strict_raises_where_the_value_was_set():
 # ---- player
 
 
-def wait_for(condition, seconds=20):
-    """Poll until the condition holds: generous, so that only a hang fails."""
-    gate = threading.Event()
-    for _ in range(int(seconds / 0.01)):
-        if condition():
-            return True
-        gate.wait(0.01)
-    return condition()
-
-
 def test_a_player_steps_within_its_bounds():
     player = Player(max=3, value=1)
     player.forward()
@@ -390,11 +381,11 @@ def test_a_player_draws_every_step_in_order_and_stops_at_the_end():
     player = panel.controls["height"]
     player.play()
     assert player.play_button.description == "Pause"
-    assert wait_for(lambda: not player.playing)
+    wait_for(lambda: not player.playing)
     assert [values["height"] for values in panel.drawn] == list(range(7))
-    assert wait_for(lambda: player.play_button.description == "Play")
+    wait_for(lambda: player.play_button.description == "Play")
     player.play()  # from the start again
-    assert wait_for(lambda: not player.playing)
+    wait_for(lambda: not player.playing)
     assert [values["height"] for values in panel.drawn] == [*range(7), *range(7)]
 
 
@@ -402,7 +393,7 @@ def test_a_player_pauses_and_goes_on_from_where_it_was_scrubbed():
     player = Player(max=10_000, rate=500)
     player.play()
     assert player.playing
-    assert wait_for(lambda: player.value > 5)
+    wait_for(lambda: player.value > 5)
     player.pause()
     assert not player.playing
     player._thread.join(10)
@@ -411,7 +402,7 @@ def test_a_player_pauses_and_goes_on_from_where_it_was_scrubbed():
     assert player.value == stood
     player.slider.value = 5000
     player.play()
-    assert wait_for(lambda: player.value > 5003)
+    wait_for(lambda: player.value > 5003)
     player.back()
     assert not player.playing
     assert player.play_button.description == "Play"
@@ -422,7 +413,7 @@ def test_a_player_pauses_when_something_else_moves_it():
     player = panel.controls["height"]
     for move in (lambda: panel.set(height=7000), panel.reset, lambda: player.set_trait("value", 3)):
         player.play()
-        assert wait_for(lambda: 0 < player.value < 9000)
+        wait_for(lambda: 0 < player.value < 9000)
         move()
         assert not player.playing
         assert player.play_button.description == "Play"
@@ -433,7 +424,7 @@ def test_a_player_s_error_is_shown_and_it_plays_on(monkeypatch):
     panel = line_panel(lambda height: f"{6 / (height - 3):.0f}", height=Player(max=6, rate=200))
     player = panel.controls["height"]
     player.play()
-    assert wait_for(lambda: player.value == 6 and not player.playing)
+    wait_for(lambda: player.value == 6 and not player.playing)
     assert panel.shown == "2"
     player.value = 3
     assert "ZeroDivisionError" in panel.shown

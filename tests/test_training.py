@@ -11,21 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from waiting import PATIENCE, wait_for, within
 
 from lecture_utils import device, panel, training
 from lecture_utils.live import LiveFigure
 from lecture_utils.panel import Panel
 from lecture_utils.training import Run, RunControls, TrainingFailed, accuracy, batch, fit
 
-PATIENCE = 60  # seconds until a thread counts as stuck
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # ---- minibatches
@@ -110,33 +103,6 @@ def finish(run):
     """Wait until a playing run has ended by itself."""
     run._thread.join(PATIENCE)
     assert not run._thread.is_alive(), "the run is stuck"
-
-
-def within(seconds, work):
-    """Run ``work`` in a thread: it must end, and its error is ours."""
-    caught = []
-
-    def guarded():
-        try:
-            work()
-        except BaseException as error:
-            caught.append(error)
-
-    thread = threading.Thread(target=guarded, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    assert not thread.is_alive(), "deadlock"
-    if caught:
-        raise caught[0]
-
-
-def wait_for(condition):
-    gate = threading.Event()
-    for _ in range(PATIENCE * 200):
-        if condition():
-            return
-        gate.wait(0.005)
-    raise AssertionError("waited in vain")
 
 
 def test_a_run_equals_a_plain_loop():
@@ -367,7 +333,7 @@ def test_speed_limits_the_steps():
     wait_for(lambda: run.reached >= 3)
     run.speed = 1e-3
     wait_for(lambda: run._thread.is_alive())
-    within(PATIENCE, run.pause)  # the wait for the next step must not hold up the pause
+    within(run.pause)  # the wait for the next step must not hold up the pause
     assert 3 <= run.reached < 50
 
 
@@ -620,9 +586,9 @@ def test_a_control_handler_may_command_a_training_run(act):
     problem.run.play()
     wait_for(lambda: problem.run.reached > 10)
     for value in (2, 3, 4):
-        within(PATIENCE, lambda value=value: setattr(made.controls["rate"], "value", value))
+        within(lambda value=value: setattr(made.controls["rate"], "value", value))
     assert problem.run.playing == (act == "play")
-    within(PATIENCE, problem.run.pause)
+    within(problem.run.pause)
     assert made.error is None
 
 
@@ -637,7 +603,7 @@ def test_a_run_ends_while_a_panel_is_locked():
         with made.lock:
             problem.run.pause()
 
-    within(PATIENCE, pause_inside)
+    within(pause_inside)
     assert not problem.run.playing
     assert made.figure.caption == f"step {problem.run.position}"
 
@@ -648,11 +614,11 @@ def test_switching_the_device_while_training_in_the_background():
     toggle = device.DeviceToggle()
     problem.run.play()
     for _ in range(20):
-        within(PATIENCE, toggle.buttons["cpu"].click)
-        within(PATIENCE, lambda: device.use("cpu"))
+        within(toggle.buttons["cpu"].click)
+        within(lambda: device.use("cpu"))
     reached = problem.run.reached
     wait_for(lambda: problem.run.reached > reached)
-    within(PATIENCE, problem.run.pause)
+    within(problem.run.pause)
     assert problem.run.error is None
     assert made.error is None
 
