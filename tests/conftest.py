@@ -5,8 +5,13 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from lecture_utils.data import Digits
 
 # What several test files use lies beside them; its assertions say as much as theirs.
 sys.path[:0] = [str(Path(__file__).parent / folder) for folder in (".", "browser", "homework")]
@@ -34,6 +39,22 @@ def strict_panels(monkeypatch: pytest.MonkeyPatch) -> None:
     from lecture_utils import panel
 
     monkeypatch.setattr(panel, "strict", True)
+
+
+@pytest.fixture(scope="module")
+def lesson(request: pytest.FixtureRequest) -> SimpleNamespace:
+    """The names of the notebook that the test file is about, its ``NOTEBOOK``."""
+    import panels
+
+    return panels.lesson(request.module.NOTEBOOK)
+
+
+@pytest.fixture(scope="module")
+def digits() -> "Digits":
+    """The handwritten digits of the lecture."""
+    from lecture_utils import data
+
+    return data.mnist()
 
 
 @pytest.fixture

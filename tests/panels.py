@@ -1,4 +1,4 @@
-"""A notebook's own code in this process, and the sweep of a panel over all its controls."""
+"""A notebook's own code in this process; a panel's pointer, and the sweep over its controls."""
 
 import ast
 from collections.abc import Iterator
@@ -11,10 +11,24 @@ import ipywidgets as widgets
 import nbformat
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 
 from lecture_utils.panel import Panel
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+
+
+def sources(stem: str) -> dict[str, str]:
+    """What stands in a notebook's cells, by their ids."""
+    return {c.id: c.source for c in nbformat.read(NOTEBOOKS / f"{stem}.ipynb", as_version=4).cells}
+
+
+def run_cells(stem: str, *ids: str, **given: Any) -> dict[str, Any]:
+    """The names that these cells of a notebook define, its set-up before them."""
+    cells, names = sources(stem), {"__name__": "__main__", **given}
+    for cell in ["setup", *ids]:
+        exec(compile(cells[cell], f"<{cell}>", "exec"), names)
+    return names
 
 
 def lesson(stem: str) -> SimpleNamespace:
@@ -40,6 +54,17 @@ def lesson(stem: str) -> SimpleNamespace:
 def show(lesson: SimpleNamespace, cell: str) -> Any:
     """The panel or question that a cell of the notebook shows, made anew."""
     return eval(compile(vars(lesson)[cell], cell, "eval"), vars(lesson))
+
+
+def axes_of(panel: Panel, k: int = 0) -> Axes:
+    """The axes of number ``k`` in a panel's figure."""
+    return panel.figure.figure.axes[k]
+
+
+def send(panel: Panel, event: str, axes: int, *points: tuple[float, float]) -> None:
+    """A pointer event at data coordinates, as the page reports it."""
+    page = [panel.figure.to_page(axes_of(panel, axes), *point) for point in points]
+    panel.figure.pointer(event, axes, np.array(page))
 
 
 def control_values(control: widgets.Widget, between: int = 3) -> list[Any]:

@@ -5,18 +5,15 @@ import math
 import re
 import threading
 import time
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import nbformat
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from panels import lesson as read
-from panels import show, sweep, sweep_all
+from panels import axes_of, send, show, sources, sweep, sweep_all
 from torch import nn
 from torch.nn import functional as F
 from waiting import wait_for
@@ -28,27 +25,8 @@ from lecture_utils.demos.attention_parts import short
 from lecture_utils.demos.attention_training import reverse, shares_right
 from lecture_utils.panel import Panel
 
-NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "06_attention.ipynb"
-
-
-@pytest.fixture(scope="module")
-def lesson() -> SimpleNamespace:
-    return read("06_attention")
-
-
-def text_of(stem: str) -> str:
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
-    return next(cell.source for cell in cells if cell.id == stem)
-
-
-def axes_of(shown: Panel, k: int = 0) -> Any:
-    return shown.figure.figure.axes[k]
-
-
-def point(shown: Panel, event: str, k: int, x: float, y: float) -> None:
-    shown.figure.render()
-    place = np.array([shown.figure.to_page(axes_of(shown, k), x, y)])
-    shown.figure.pointer(event, k, place)
+NOTEBOOK = "06_attention"
+CELLS = sources(NOTEBOOK)
 
 
 def cells_of(ax: Any) -> Any:
@@ -101,10 +79,10 @@ def test_the_questions_have_these_answers(lesson: SimpleNamespace) -> None:
 
 
 def test_the_paper_s_numbers_stand() -> None:
-    paper = text_of("paper")
+    paper = CELLS["paper"]
     for number in ("28.4", "41.0", "41.8", "3.5 days on eight GPUs", "1706.03762"):
         assert number in paper
-    assert "50 minutes" in text_of("title")
+    assert "50 minutes" in CELLS["title"]
 
 
 # ---- the notebook's functions against PyTorch
@@ -304,9 +282,9 @@ def test_stages_panel_shows_each_matrix(lesson: SimpleNamespace) -> None:
 
 def test_stages_panel_follows_the_pointer_and_the_words(lesson: SimpleNamespace) -> None:
     shown = show(lesson, "stages-panel")
-    point(shown, "hover", 0, 2.0, 4.1)
+    send(shown, "hover", 0, (2.0, 4.1))
     assert shown.values["word"] == 5 and "“tired”" in shown.message
-    point(shown, "leave", 0, 2.0, 4.1)
+    send(shown, "leave", 0, (2.0, 4.1))
     assert shown.values["word"] == 5
     shown.set(words="Only two", stage=3)
     assert "“two”" in shown.message
@@ -431,11 +409,11 @@ def torch_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> tuple:
 
 def test_heads_are_clicked_and_words_pointed_at(lesson: SimpleNamespace) -> None:
     shown = show(lesson, "heads-panel")
-    point(shown, "press", 1, 7.5, 4.5)
+    send(shown, "press", 1, (7.5, 4.5))
     assert (shown.values["layer"], shown.values["head"]) == (4, 7)
-    point(shown, "hover", 0, 0.5, 2.2)
+    send(shown, "hover", 0, (0.5, 2.2))
     assert shown.values["word"] == 2 and "“animal” looks" in shown.message
-    point(shown, "hover", 2, 3.0, 5.5)
+    send(shown, "hover", 2, (3.0, 5.5))
     assert shown.values["word"] == 5
     shown.set(sentence="Zyxwvut!")
     assert "Zyxwvut" not in shown.message and shown.error is None
@@ -537,7 +515,7 @@ def test_reversing_panel_answers(lesson: SimpleNamespace, trained: Panel) -> Non
     trained.set(word="xyz")
     assert "letters a to l" in trained.message
     trained.reset()
-    point(trained, "press", 1, 0.5, 0.5)
+    send(trained, "press", 1, (0.5, 0.5))
     assert trained.values["shown"] == 0 and "Layer 0, head 0" in trained.message
     colours = cells_of(axes_of(trained)).colours
     assert np.allclose(colours[np.triu_indices(16, 1)][:, :3], 1, atol=2e-3), "nobody looks ahead"
@@ -669,8 +647,8 @@ def test_short_numbers() -> None:
 
 def test_what_the_slides_say_loosely_is_said_exactly() -> None:
     """facts.md, correction 12."""
-    assert 'the column of "Machines" is not $z_2$' in text_of("thinking-saw")
-    assert "**Attention weights are not an explanation.**" in text_of("story-saw")
-    assert "**depends on data and scale**" in text_of("recall-saw")
-    assert "n^2" in text_of("cost")
-    assert "before the softmax" in text_of("summary") and "Positions" in text_of("summary")
+    assert 'the column of "Machines" is not $z_2$' in CELLS["thinking-saw"]
+    assert "**Attention weights are not an explanation.**" in CELLS["story-saw"]
+    assert "**depends on data and scale**" in CELLS["recall-saw"]
+    assert "n^2" in CELLS["cost"]
+    assert "before the softmax" in CELLS["summary"] and "Positions" in CELLS["summary"]

@@ -3,18 +3,15 @@
 import math
 import random
 import re
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import nbformat
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from panels import lesson as read
-from panels import show, sweep_all
+from panels import send, show, sources, sweep_all
 from second_device import LAZY, offer
 
 from lecture_utils import data, device, panel
@@ -34,17 +31,9 @@ from lecture_utils.demos.backprop_recipe import (
 from lecture_utils.live import LiveFigure
 from lecture_utils.panel import Panel
 
-NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "03_backprop.ipynb"
+NOTEBOOK = "03_backprop"
+CELLS = sources(NOTEBOOK)
 ENGINE = ("engine-class", "engine-functions", "engine-backward")
-
-
-def cells() -> dict[str, str]:
-    return {c.id: c.source for c in nbformat.read(NOTEBOOK, as_version=4).cells}
-
-
-@pytest.fixture(scope="module")
-def lesson() -> SimpleNamespace:
-    return read("03_backprop")
 
 
 # ---- the page
@@ -74,7 +63,7 @@ def test_questions_have_these_answers(
 
 
 def test_the_deck_s_list_is_whole_and_has_a_switch_each(lesson: SimpleNamespace) -> None:
-    text = cells()["recipe-text"].replace("\n", " ")
+    text = CELLS["recipe-text"].replace("\n", " ")
     for words in (
         "deep learning = backpropagation + optimization + stochastic gradient descent",
         "hyperparameter tuning + architecture + loss functions + weight initialization + scaling",
@@ -84,7 +73,7 @@ def test_the_deck_s_list_is_whole_and_has_a_switch_each(lesson: SimpleNamespace)
 
 
 def test_no_delta_is_written_for_a_derivative() -> None:
-    for name, source in cells().items():
+    for name, source in CELLS.items():
         assert not re.search(r"δ|\\delta|\\Delta L", source), name
 
 
@@ -92,9 +81,9 @@ def test_no_delta_is_written_for_a_derivative() -> None:
 
 
 def test_the_engine_is_short() -> None:
-    lines = [line for name in ENGINE for line in cells()[name].splitlines() if line.strip()]
+    lines = [line for name in ENGINE for line in CELLS[name].splitlines() if line.strip()]
     assert len(lines) <= 80
-    assert all(len(cells()[name].splitlines()) <= 45 for name in ENGINE)
+    assert all(len(CELLS[name].splitlines()) <= 45 for name in ENGINE)
 
 
 UNARY = ("neg", "exp", "log", "tanh", "relu", "square", "cube", "root", "zeroth", "invert")
@@ -484,9 +473,7 @@ def test_nudge_follows_the_mouse_and_survives_a_wrong_function(
     lesson: SimpleNamespace, monkeypatch: Any
 ) -> None:
     shown = show(lesson, "nudge-panel")
-    ax = shown.figure.figure.axes[0]
-    place = np.array([shown.figure.to_page(ax, -1.0, 2.0)])
-    shown.figure.pointer("drag-start", 0, place)
+    send(shown, "drag-start", 0, (-1.0, 2.0))
     assert shown.values["move"] == pytest.approx(-1.0, abs=0.02)
     monkeypatch.setattr(panel, "strict", False)
     broken = demos.nudge(lesson.neuron, lambda tape, value: None)
@@ -663,8 +650,7 @@ def test_race_starts_where_one_clicks_and_scrubs_without_running_again(
         return lesson.descend(*args)
 
     race = demos.race(lesson.landscapes, lesson.optimizers, counted)
-    ax = race.figure.figure.axes[0]
-    race.figure.pointer("press", 0, np.array([race.figure.to_page(ax, 0.5, -1.0)]))
+    send(race, "press", 0, (0.5, -1.0))
     assert (race.values["x0"], race.values["y0"]) == pytest.approx((0.5, -1.0), abs=0.02)
     assert calls[-1][2] == (race.values["x0"], race.values["y0"])
     count = len(calls)
@@ -697,11 +683,6 @@ def test_race_shows_an_error_of_the_reader_s_rule(
 
 
 # ---- the recipe
-
-
-@pytest.fixture(scope="module")
-def digits() -> data.Digits:
-    return data.mnist()
 
 
 @pytest.fixture(scope="module")
@@ -946,19 +927,9 @@ def test_symptom_needs_something_to_look_at() -> None:
     assert symptom({**history, "failed": True}, history, 2) == "diverging"
 
 
-def test_the_videos_are_links() -> None:
-    title = cells()["title"]
-    for chapter, name in enumerate(
-        ("neural-networks", "gradient-descent", "backpropagation", "backpropagation-calculus"), 1
-    ):
-        link = f"[{chapter}, "
-        assert link in title and f"](https://www.3blue1brown.com/lessons/{name})" in title
-    assert "<iframe" not in title and "![" not in title, "a link only: no network in class"
-
-
 def test_what_backpropagation_is_and_is_not() -> None:
     """facts.md, correction 7, and the slides' list with a switch for each ingredient."""
-    text = {name: " ".join(source.split()) for name, source in cells().items()}
+    text = {name: " ".join(source.split()) for name, source in CELLS.items()}
     assert "**reverse-mode automatic differentiation**" in text["engine-torch"]
     assert "It is used far outside deep learning" in text["end"]
     for ingredient in (

@@ -3,16 +3,14 @@
 import re
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
-import nbformat
 import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from panels import control_values, sweep, sweep_all
+from panels import control_values, run_cells, send, sources, sweep, sweep_all
 from torch import nn
 from torch.nn import functional as F
 
@@ -23,25 +21,10 @@ from lecture_utils.demos import cnn, cnn_digits, cnn_speed
 from lecture_utils.demos.cnn import UNREAD, output_size
 from lecture_utils.draw import Cells, tile_box, tiles
 
-NOTEBOOK = nbformat.read(Path(__file__).parents[1] / "notebooks/04_cnn.ipynb", as_version=4)
-CELLS = {cell.id: cell.source for cell in NOTEBOOK.cells}
-
-
-def run_cells(*ids: str, **given: Any) -> dict[str, Any]:
-    """The names that these cells of the notebook define."""
-    names: dict[str, Any] = {"__name__": "__main__", **given}
-    for cell in ["setup", *ids]:
-        exec(compile(CELLS[cell], f"<{cell}>", "exec"), names)
-    return names
-
-
-FUNCTIONS = run_cells("conv2d", "compare-torch", "convolve", "pool2d", "seconds")
+NOTEBOOK = "04_cnn"
+CELLS = sources(NOTEBOOK)
+FUNCTIONS = run_cells(NOTEBOOK, "conv2d", "compare-torch", "convolve", "pool2d", "seconds")
 conv2d, pool2d = FUNCTIONS["conv2d"], FUNCTIONS["pool2d"]
-
-
-@pytest.fixture(scope="module")
-def digits() -> Any:
-    return lu.data.mnist()
 
 
 @pytest.fixture(scope="module")
@@ -74,13 +57,6 @@ def numbers(table: Cells) -> np.ndarray:
     return np.array(
         [[float(t.replace("−", "-")) if t else np.nan for t in row] for row in table.numbers]
     )
-
-
-def send(panel: Any, event: str, axes: int, *points: tuple[float, float]) -> None:
-    """A pointer event at data coordinates."""
-    ax = panel.figure.figure.axes[axes]
-    page = [panel.figure.to_page(ax, *point) for point in points]
-    panel.figure.pointer(event, axes, np.array(page))
 
 
 # ---- the notebook's functions
@@ -125,15 +101,15 @@ def test_the_decks_numbers() -> None:
 
 
 def test_parameters_of_the_decks_nets() -> None:
-    assert lu.models.count_parameters(run_cells("conv-net")["conv_net"]) == 210_594
+    assert lu.models.count_parameters(run_cells(NOTEBOOK, "conv-net")["conv_net"]) == 210_594
     assert lu.models.count_parameters(lu.models.BallConv()) == 210_594
     assert lu.models.count_parameters(lu.models.BallDense()) == 678_530
-    net = run_cells("conv-net")["conv_net"]
+    net = run_cells(NOTEBOOK, "conv-net")["conv_net"]
     assert net(torch.zeros(3, 4, 50, 50)).shape == (3, 2)
 
 
 def test_the_notebooks_digits_net_is_the_shipped_one(shipped: nn.Module, digits: Any) -> None:
-    net = run_cells("digits-net", nn=nn)["DigitsCNN"]()
+    net = run_cells(NOTEBOOK, "digits-net", nn=nn)["DigitsCNN"]()
     net.load_state_dict(shipped.state_dict())
     images = digits.test_x[:50]
     torch.testing.assert_close(net.eval()(images), shipped(images))
@@ -142,7 +118,7 @@ def test_the_notebooks_digits_net_is_the_shipped_one(shipped: nn.Module, digits:
 
 
 def test_training_in_class_reaches_97_percent(digits: Any) -> None:
-    names = run_cells("digits-net", "shapes", "fit", digits=digits, nn=nn, F=F)
+    names = run_cells(NOTEBOOK, "digits-net", "shapes", "fit", digits=digits, nn=nn, F=F)
     assert names["run"].last("test accuracy") >= 0.97
     assert lu.accuracy(names["net"](digits.test_x), digits.test_y) >= 0.97
 
@@ -173,7 +149,7 @@ def test_predictions(cells: list[str], answer: str) -> None:
 
 
 def test_prediction_about_a_shift(digits: Any) -> None:
-    names = run_cells("predict-shift")
+    names = run_cells(NOTEBOOK, "predict-shift")
     image = digits.test_x[17, 0].numpy()
     moved = np.roll(image, 1, axis=1)
     ink = (image > 0) | (moved > 0)
@@ -395,7 +371,8 @@ def test_pooling_by_pointer() -> None:
 
 
 def test_ball_follows_what_was_measured() -> None:
-    nets = {n: net for n, (net, _) in run_cells("ball-nets", F=F)["nets_and_weights"].items()}
+    made = run_cells(NOTEBOOK, "ball-nets", F=F)["nets_and_weights"]
+    nets = {name: net for name, (net, _) in made.items()}
     panel = cnn.ball(nets, lu.data.LEFT)
     assert sweep_all(panel) > 8
     curves = {
@@ -613,6 +590,6 @@ def test_where_the_idea_comes_from_and_what_the_operation_is() -> None:
     assert "*cross-correlation*" in CELLS["cross-correlation"]
     assert "(*NHWC*)" in CELLS["ball"] and "*NCHW*" in CELLS["ball"]
     image, kernel = torch.rand(6, 6), torch.rand(3, 3)
-    conv2d = run_cells("conv2d", torch=torch)["conv2d"]
+    conv2d = run_cells(NOTEBOOK, "conv2d", torch=torch)["conv2d"]
     flipped = torch.nn.functional.conv2d(image[None, None], kernel.flip(0, 1)[None, None])[0, 0]
     assert not torch.allclose(conv2d(image, kernel), flipped), "not the convolution that flips"

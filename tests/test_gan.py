@@ -7,14 +7,12 @@ from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
-import nbformat
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from matplotlib.axes import Axes
-from panels import NOTEBOOKS, show, sweep, sweep_all
-from panels import lesson as read
+from panels import NOTEBOOKS, send, show, sources, sweep, sweep_all
 from second_device import LAZY, offer
 
 import lecture_utils as lu
@@ -23,10 +21,7 @@ from lecture_utils.demos import gan, gan_images, gan_lab
 from lecture_utils.draw import Cells, Pixels, PlaneMap
 from lecture_utils.panel import Panel
 
-
-@pytest.fixture(scope="module")
-def lesson() -> SimpleNamespace:
-    return read("07_gan")
+NOTEBOOK = "07_gan"
 
 
 @pytest.fixture(scope="module")
@@ -269,8 +264,7 @@ def test_real_data_is_drawn_with_the_mouse(lab: Panel) -> None:
     lab.reset()
     ax = axes(lab)[0]
     stroke = np.stack([np.linspace(-2, 2, 50), np.full(50, 1.0)], axis=1)
-    page = np.array([lab.figure.to_page(ax, *point) for point in stroke])
-    lab.figure.pointer("ink", 0, page)
+    send(lab, "ink", 0, *stroke)
     assert lab.controls["data"].value == gan_lab.DRAWN
     real = np.stack(ax.lines[0].get_data(), 1)
     assert abs(real[:, 1] - 1).max() < 0.5 and np.ptp(real[:, 0]) > 3
@@ -673,7 +667,6 @@ def test_layers_and_growth(lesson: SimpleNamespace) -> None:
 
 def test_what_the_slides_say_loosely_is_said_exactly() -> None:
     """facts.md, correction 13."""
-    cells = nbformat.read(NOTEBOOKS / "07_gan.ipynb", as_version=4).cells
-    text = {cell.id: " ".join(cell.source.split()) for cell in cells}
+    text = {name: " ".join(source.split()) for name, source in sources(NOTEBOOK).items()}
     assert "$z$ is noise that we draw. It is no compressed picture of anything" in text["game-text"]
     assert "Transposed is not inverse." in text["inverse-question"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+from panels import sources
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -148,6 +149,17 @@ def test_links_of_the_notebook_resolve(path: Path) -> None:
     text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     assert not broken_links(text, path.parent)
     assert not strays(text)
+
+
+@pytest.mark.parametrize("stem", ["01_perceptron", "03_backprop"])
+def test_the_videos_are_links(stem: str) -> None:
+    title = sources(stem)["title"]
+    for chapter, name in enumerate(
+        ("neural-networks", "gradient-descent", "backpropagation", "backpropagation-calculus"), 1
+    ):
+        link = f"[{chapter}, "
+        assert link in title and f"](https://www.3blue1brown.com/lessons/{name})" in title
+    assert "<iframe" not in title and "![" not in title, "a link only: no network in class"
 
 
 def test_example_panel_of_the_guide_works() -> None:

@@ -8,13 +8,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from panels import sweep, sweep_all
+from panels import run_cells, send, sources, sweep, sweep_all
 from torch import nn
 from torch.nn import functional as F
 
@@ -23,40 +22,18 @@ from lecture_utils import panel as panel_module
 from lecture_utils.demos import mlp, mlp_cost, mlp_training
 from lecture_utils.training import batch
 
-NOTEBOOK = nbformat.read(Path(__file__).parents[1] / "notebooks/02_mlp.ipynb", as_version=4)
-CELLS = {cell.id: cell.source for cell in NOTEBOOK.cells}
-
-
-def run_cells(*ids: str, **given: Any) -> dict[str, Any]:
-    """The names that these cells of the notebook define."""
-    names: dict[str, Any] = {"__name__": "__main__", **given}
-    for cell in ["setup", *ids]:
-        exec(compile(CELLS[cell], f"<{cell}>", "exec"), names)
-    return names
-
-
+NOTEBOOK = "02_mlp"
+CELLS = sources(NOTEBOOK)
 CODE = [
     "network-code", "collapse-code", "zoo-code", "cost-code", "dying-code", "universal-code",
     "ball-code", "whoop-code", "whoop-table",
 ]  # fmt: skip
-NAMES = run_cells(*CODE)
+NAMES = run_cells(NOTEBOOK, *CODE)
 make_mlp, stack, compose = NAMES["mlp"], NAMES["stack"], NAMES["compose"]
 activations, slope = NAMES["activations"], NAMES["slope"]
 digits_net, gradient_step = NAMES["digits_net"], NAMES["gradient_step"]
 one_layer, fit_curve, targets = NAMES["one_layer"], NAMES["fit_curve"], NAMES["targets"]
 training_cost, style_gan2 = NAMES["training_cost"], NAMES["style_gan2"]
-
-
-@pytest.fixture(scope="module")
-def digits() -> Any:
-    return lu.data.mnist()
-
-
-def send(panel: Any, event: str, axes: int, *points: tuple[float, float]) -> None:
-    """A pointer event at data coordinates."""
-    ax = panel.figure.figure.axes[axes]
-    page = [panel.figure.to_page(ax, *point) for point in points]
-    panel.figure.pointer(event, axes, np.array(page))
 
 
 def play(panel: Any, steps: int) -> None:
@@ -138,7 +115,7 @@ def test_activations_and_their_derivatives() -> None:
 
 
 def test_relu_at_zero_is_as_the_page_says() -> None:
-    found = run_cells("zoo-code", "zero-code")
+    found = run_cells(NOTEBOOK, "zoo-code", "zero-code")
     same = {name: slope(f, torch.zeros(1)).item() for name, f in found["same_function"].items()}
     assert same == {"torch.relu(z)": 0.0, "torch.maximum(z, 0)": 0.5, "z.clamp(min=0)": 1.0}
     z = torch.linspace(-2, 2, 41)
@@ -187,7 +164,7 @@ def test_deck_net_has_its_parameters() -> None:
 
 
 def test_facts_on_the_page() -> None:
-    page = "\n".join(cell.source for cell in NOTEBOOK.cells)
+    page = "\n".join(CELLS.values())
     for words in (
         "45 minutes", "every continuous", "compact", "not a polynomial", "such a network exists",
         "no derivative", "PyTorch uses 0", "at or below 0 on *all* the data",
@@ -222,7 +199,7 @@ def test_facts_on_the_page() -> None:
     ],
 )  # fmt: skip
 def test_predictions(cell: str, needs: list[str], answer: str) -> None:
-    names = run_cells(*needs)
+    names = run_cells(NOTEBOOK, *needs)
     source = CELLS[cell].replace("lu.predict(", "question = lu.predict(")
     exec(source, names)
     question = names["question"]
@@ -646,7 +623,7 @@ def test_ball() -> None:
 
 
 def test_shipped_figures_are_those_of_section_4(capsys: pytest.CaptureFixture[str]) -> None:
-    run_cells("network-code", "zoo-code", "ball-shipped")
+    run_cells(NOTEBOOK, "network-code", "zoo-code", "ball-shipped")
     out = capsys.readouterr().out
     readme = (Path(__file__).parents[1] / "data/README.md").read_text()
     stated = re.search(r"\| BallDense \| (\d\.\d+) \|", readme)[1]
@@ -657,7 +634,7 @@ def test_shipped_figures_are_those_of_section_4(capsys: pytest.CaptureFixture[st
 
 
 def test_the_slides_figures(capsys: pytest.CaptureFixture[str]) -> None:
-    names = run_cells("whoop-code", "whoop-table")
+    names = run_cells(NOTEBOOK, "whoop-code", "whoop-table")
     out = capsys.readouterr().out
     seconds = 3.14e23 / 28e12
     assert math.floor(seconds / (365.25 * 86400)) == 355

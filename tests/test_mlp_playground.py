@@ -3,17 +3,15 @@
 import ast
 import math
 import re
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import nbformat
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from panels import sweep
+from panels import send, sources, sweep
 from second_device import LAZY
 from torch import nn
 from torch.nn import functional as F
@@ -28,14 +26,13 @@ from lecture_utils.demos.mlp_playground_training import ACTIVATIONS, as_code
 from lecture_utils.demos.mlp_playground_view import Target
 from lecture_utils.draw import LEVELS, enlarged, levels
 
-NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "02_mlp.ipynb"
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
 def lesson() -> SimpleNamespace:
     """The net, the step and the question of the notebook's own cells."""
-    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells}
+    cells = sources("02_mlp")
     names: dict[str, Any] = {"torch": torch}
     exec(cells["playground-net"], names)
     question = ast.parse(cells["playground-question"])
@@ -562,8 +559,7 @@ def test_units_show_their_own_maps(shown) -> None:
 
 
 def pointer(made: panel.Panel, kind: str, ax: Any, x: float, y: float) -> None:
-    fig = made.figure
-    fig.pointer(kind, fig.figure.axes.index(ax), np.array([fig.to_page(ax, x, y)]))
+    send(made, kind, made.figure.figure.axes.index(ax), (x, y))
 
 
 def test_pointing_at_a_unit_shows_it_large(shown) -> None:

@@ -2,18 +2,15 @@
 
 import itertools
 import re
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import nbformat
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from panels import lesson as read
-from panels import show, sweep, sweep_all
+from panels import axes_of, send, show, sources, sweep, sweep_all
 from second_device import LAZY, offer
 
 from lecture_utils import data, device, panel
@@ -24,7 +21,7 @@ from lecture_utils.draw import lattice
 from lecture_utils.panel import Panel
 from lecture_utils.training import Run
 
-NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "01_perceptron.ipynb"
+NOTEBOOK = "01_perceptron"
 ROWS = [(0, 0), (0, 1), (1, 0), (1, 1)]
 TRUTH = {
     "AND": lambda p, q: p and q,
@@ -36,11 +33,6 @@ TRUTH = {
     "XOR": lambda p, q: p != q,
     "XNOR": lambda p, q: p == q,
 }
-
-
-@pytest.fixture(scope="module")
-def lesson() -> SimpleNamespace:
-    return read("01_perceptron")
 
 
 # ---- facts
@@ -115,10 +107,6 @@ def test_ends_lie_on_the_line_and_on_the_border(w1: float, w2: float, b: float) 
 # ---- line and plane
 
 
-def axes_of(panel: Panel, k: int = 0) -> Any:
-    return panel.figure.figure.axes[k]
-
-
 def drag(panel: Panel, k: int, *places: tuple[float, float]) -> None:
     """Drag through data coordinates of axes ``k``, as the page reports it."""
     panel.figure.render()
@@ -127,11 +115,6 @@ def drag(panel: Panel, k: int, *places: tuple[float, float]) -> None:
     for place in at[1:]:
         panel.figure.pointer("drag-move", k, place)
     panel.figure.pointer("drag-end", k, at[-1])
-
-
-def press(panel: Panel, k: int, x: float, y: float) -> None:
-    panel.figure.render()
-    panel.figure.pointer("press", k, np.array([panel.figure.to_page(axes_of(panel, k), x, y)]))
 
 
 def test_line_panel(lesson: SimpleNamespace) -> None:
@@ -335,7 +318,7 @@ def test_search_map_against_arithmetic(lesson: SimpleNamespace) -> None:
     for name in shown.presets:
         shown.apply(name)
         assert ("4 of 4" in shown.message) == shown.presets[name]["note"].startswith("Works")
-    press(shown, 0, -1.52, 0.71)
+    send(shown, "press", 0, (-1.52, 0.71))
     assert (shown.values["w1"], shown.values["w2"]) == (-1.5, 0.7)
 
 
@@ -459,7 +442,7 @@ def test_points_are_added_and_erased(learning: Panel) -> None:
     learning.apply("XOR")
     before = learning.controls["k"].max
     learning.set(click="erase")
-    press(learning, 0, 1.02, 0.97)
+    send(learning, "press", 0, (1.02, 0.97))
     assert learning.values["data"] == "your own"
     assert "A whole pass without a mistake" in learning.message  # three corners are separable
     assert learning.controls["k"].max < before
@@ -469,10 +452,10 @@ def test_points_are_added_and_erased(learning: Panel) -> None:
     assert "no bound" in learning.message
     learning.set(click="erase")
     for x, y in [(1, 1), (1, -1), (-1, 1), (-1, -1)]:
-        press(learning, 0, x, y)
+        send(learning, "press", 0, (x, y))
     assert "No points yet" in learning.message
     learning.set(click="1")
-    press(learning, 0, 0.5, 0.5)
+    send(learning, "press", 0, (0.5, 0.5))
     assert learning.error is None and "Update 1" in learning.message
     learning.reset()
     assert learning.values["data"] == "wide gap" and "Before the first" in learning.message
@@ -647,20 +630,9 @@ def test_training_panel_follows_the_device(
     assert shown.error is None
 
 
-def test_the_videos_are_links() -> None:
-    title = nbformat.read(NOTEBOOK, as_version=4).cells[0].source
-    for chapter, name in enumerate(
-        ("neural-networks", "gradient-descent", "backpropagation", "backpropagation-calculus"), 1
-    ):
-        link = f"[{chapter}, "
-        assert link in title and f"](https://www.3blue1brown.com/lessons/{name})" in title
-    assert "<iframe" not in title and "![" not in title, "a link only: no network in class"
-
-
 def test_what_xor_defeats_is_said_exactly() -> None:
     """facts.md, correction 4: one linear threshold unit, on the raw inputs; two ways out."""
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
-    text = {cell.id: " ".join(cell.source.split()) for cell in cells}
+    text = {name: " ".join(source.split()) for name, source in sources(NOTEBOOK).items()}
     for place in ("proof-saw", "end"):
         assert "ne linear threshold unit on the raw inputs can't do XOR" in text[place]
     assert "A product feature fixes it; so do two hidden units." in text["end"]

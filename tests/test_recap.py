@@ -4,12 +4,10 @@ import math
 from collections.abc import Callable
 from types import SimpleNamespace
 
-import nbformat
 import numpy as np
 import pytest
 import torch
-from panels import NOTEBOOKS, show, sweep_all
-from panels import lesson as read
+from panels import run_cells, show, sources, sweep_all
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -17,10 +15,7 @@ import lecture_utils as lu
 from lecture_utils.demos import recap
 from lecture_utils.demos.recap_quiz import QUESTIONS
 
-
-@pytest.fixture(scope="module")
-def lesson() -> SimpleNamespace:
-    return read("08_recap")
+NOTEBOOK = "08_recap"
 
 
 # ---- the table
@@ -118,11 +113,7 @@ def test_facts_of_the_deck(lesson: SimpleNamespace) -> None:
 
 def cells(stem: str, *ids: str) -> SimpleNamespace:
     """What these cells of a notebook define, and its set-up."""
-    names: dict = {}
-    found = {cell.id: cell.source for cell in nbformat.read(NOTEBOOKS / f"{stem}.ipynb", 4).cells}
-    for name in ("setup", *ids):
-        exec(found[name], names)
-    return SimpleNamespace(**{k: v for k, v in names.items() if not k.startswith("__")})
+    return SimpleNamespace(**run_cells(stem, *ids))
 
 
 def test_every_net_of_the_lecture_is_there(lesson: SimpleNamespace) -> None:
@@ -295,8 +286,7 @@ def test_quiz_keeps_the_score() -> None:
 
 def test_the_recap_does_not_repeat_what_the_slides_say_loosely() -> None:
     """facts.md, corrections 1, 9, 11 to 13."""
-    found = nbformat.read(NOTEBOOKS / "08_recap.ipynb", 4).cells
-    (said,) = (" ".join(cell.source.split()) for cell in found if cell.id == "statements")
+    said = " ".join(sources(NOTEBOOK)["statements"].split())
     for words in (
         "on a bounded set, **some** net comes as close to a continuous function as you like",
         "Nothing is promised about finding it, its size, or anything outside",

@@ -2,18 +2,15 @@
 
 import math
 import re
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import nbformat
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from panels import lesson as read
-from panels import show, sweep, sweep_all
+from panels import send, show, sources, sweep, sweep_all
 from torch import nn
 from torch.nn import functional as F
 
@@ -23,24 +20,12 @@ from lecture_utils.demos import rnn_lstm as demos
 from lecture_utils.demos import rnn_lstm_gates, rnn_lstm_speed, rnn_lstm_text
 from lecture_utils.demos.rnn_lstm_parts import power, read_numbers, short, write_numbers
 
-NOTEBOOK = nbformat.read(Path(__file__).parents[1] / "notebooks/05_rnn_lstm.ipynb", as_version=4)
-CELLS = {cell.id: cell.source for cell in NOTEBOOK.cells}
-
-
-@pytest.fixture(scope="module")
-def lesson() -> SimpleNamespace:
-    return read("05_rnn_lstm")
+NOTEBOOK = "05_rnn_lstm"
+CELLS = sources(NOTEBOOK)
 
 
 def plain(html: str) -> str:
     return re.sub("<[^>]+>", "", html).replace("−", "-")
-
-
-def send(panel: Any, event: str, axes: int, *points: tuple[float, float]) -> None:
-    """A pointer event at data coordinates."""
-    ax = panel.figure.figure.axes[axes]
-    page = [panel.figure.to_page(ax, *point) for point in points]
-    panel.figure.pointer(event, axes, np.array(page))
 
 
 def artists(panel: Any, kind: type) -> list[Any]:
@@ -790,7 +775,7 @@ def test_seconds_waits_for_the_work(lesson: SimpleNamespace) -> None:
 
 def test_what_the_slides_say_loosely_is_said_exactly() -> None:
     """facts.md, corrections 9 to 11."""
-    text = {cell.id: " ".join(cell.source.split()) for cell in NOTEBOOK.cells}
+    text = {name: " ".join(source.split()) for name, source in CELLS.items()}
     page = " ".join(text.values())
     assert "h_t = \\tanh(W_{hx}\\, x_t + W_{hh}\\, h_{t-1} + b_h)" in text["sequence"]
     assert "h_{t+1}" not in page, "h_t from h_{t-1} throughout"

@@ -1,33 +1,22 @@
 """00_start: its panel, its machine check, and a map that is right."""
 
 import re
-from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 import torch
-from panels import sweep, sweep_all
+from panels import NOTEBOOKS, sources, sweep, sweep_all
 
 from lecture_utils import data, doctor
 from lecture_utils.demos import start
 
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
-
-
-@pytest.fixture(scope="module")
-def digits() -> data.Digits:
-    return data.mnist()
-
-
-def source(cell_id: str) -> str:
-    notebook = nbformat.read(NOTEBOOKS / "00_start.ipynb", as_version=4)
-    return next(cell.source for cell in notebook.cells if cell.id == cell_id)
+CELLS = sources("00_start")
 
 
 def test_ink_counts_pixels(digits: data.Digits) -> None:
     namespace: dict = {}
-    exec(source("is-ink"), namespace)
+    exec(CELLS["is-ink"], namespace)
     panel = start.ink(namespace["is_ink"], digits)
     for _ in sweep(panel):
         values = panel.values
@@ -74,7 +63,7 @@ def test_machine_check_says_what_doctor_says() -> None:
 
 
 def test_map_links_every_notebook_and_gives_its_minutes() -> None:
-    rows = re.findall(r"^\| (\d\d) \| (.+?) \| (\d+) min \|", source("map"), re.M)
+    rows = re.findall(r"^\| (\d\d) \| (.+?) \| (\d+) min \|", CELLS["map"], re.M)
     assert [number for number, _, _ in rows] == [f"{i:02d}" for i in range(1, 9)]
     for number, name, minutes in rows:
         (found,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
@@ -85,7 +74,7 @@ def test_map_links_every_notebook_and_gives_its_minutes() -> None:
 
 
 def test_the_device_switch_stands_where_the_page_says() -> None:
-    assert "from section 2 on" in source("device")
+    assert "from section 2 on" in CELLS["device"]
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         cells = nbformat.read(path, as_version=4).cells
         switched = any(c.cell_type == "code" and "DeviceToggle()" in c.source for c in cells)
@@ -93,7 +82,7 @@ def test_the_device_switch_stands_where_the_page_says() -> None:
 
 
 def test_homework_is_handed_in_as_the_notebooks_say() -> None:
-    words = source("homework")
+    words = CELLS["homework"]
     for path in sorted(NOTEBOOKS.glob("0[1-7]_*.ipynb")):
         cells = {cell.id: cell for cell in nbformat.read(path, as_version=4).cells}
         assert "homework" in cells, f"{path.name}: exercises stand at the end"
