@@ -156,6 +156,17 @@ def opened(
         assert notebook.errors == []
 
 
+def replacing(cell_id: str, old: str, new: str) -> Callable[[nbformat.NotebookNode], None]:
+    """For ``opened``: other words in one cell, as fewer epochs."""
+
+    def edit(lecture: nbformat.NotebookNode) -> None:
+        (cell,) = (cell for cell in lecture.cells if cell.id == cell_id)
+        assert old in cell.source
+        cell.source = cell.source.replace(old, new)
+
+    return edit
+
+
 def message(panel: Locator) -> Locator:
     """The sentence under a panel's figure."""
     return panel.locator(".lecture-figure .lecture-message")
@@ -174,6 +185,18 @@ def row(panel: Locator, label: str) -> Locator:
 def value(panel: Locator, label: str) -> float:
     """The number beside a slider."""
     return float(row(panel, label).locator(".widget-readout").inner_text().replace("−", "-"))
+
+
+def slide(panel: Locator, label: str, by: float, steps: int = 5) -> None:
+    """Drag a slider's handle by so many pixels with the mouse."""
+    handle = row(panel, label).locator(".noUi-handle")
+    handle.scroll_into_view_if_needed()
+    box, mouse = handle.bounding_box(), panel.page.mouse
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    mouse.move(x, y)
+    mouse.down()
+    mouse.move(x + by, y, steps=steps)
+    mouse.up()
 
 
 def until(panel: Locator, condition: Callable[[], bool]) -> None:

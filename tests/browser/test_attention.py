@@ -1,7 +1,6 @@
 """06_attention in a real JupyterLab and a real browser: mouse, text, training, the clock."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from lab import (
@@ -9,10 +8,10 @@ from lab import (
     drag,
     frames,
     message,
-    opened,
     pixels,
     press,
     row,
+    slide,
     spot,
     until,
     value,
@@ -21,17 +20,12 @@ from lab import (
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
+NOTEBOOK = "06_attention"
 # Where axes stand in their figures: left, bottom, width, height; then the figure's own size.
 STAGES = (112, 8, 358, 358, 820, 450)
 WALL = (424, 238, 384, 186, 820, 480)
 LINES = (128, 8, 120, 464, 820, 480)
 SMALL = (484, 344, 324, 81, 820, 480)
-
-
-@pytest.fixture(scope="module")
-def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
-    with opened(tmp_path_factory.mktemp("lab"), "06_attention") as made:
-        yield made
 
 
 def test_numbers_of_the_slide_are_changed(notebook: Notebook) -> None:
@@ -54,12 +48,7 @@ def test_numbers_of_the_slide_are_changed(notebook: Notebook) -> None:
 def test_temperature_by_slider(notebook: Notebook) -> None:
     panel = notebook.panel("Softmax and its temperature")
     expect(message(panel)).to_contain_text("0.636")
-    handle = row(panel, "divide by").locator(".noUi-handle").bounding_box()
-    x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
-    notebook.page.mouse.move(x, y)
-    notebook.page.mouse.down()
-    notebook.page.mouse.move(x + 400, y, steps=5)
-    notebook.page.mouse.up()
+    slide(panel, "divide by", 400)
     expect(message(panel)).to_contain_text("as if 5.0 of 5")
 
 

@@ -1,7 +1,6 @@
 """03_backprop in a real JupyterLab and a real browser: steps, sliders, clicks, training."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from lab import (
@@ -9,7 +8,6 @@ from lab import (
     drag,
     frames,
     message,
-    opened,
     pixels,
     press,
     row,
@@ -22,14 +20,9 @@ from lab import (
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
+NOTEBOOK = "03_backprop"
 # Where the landscape stands: left, bottom, width, height; then the figure's own size.
 LAND = (70, 62, 350, 350, 820, 430)
-
-
-@pytest.fixture(scope="module")
-def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
-    with opened(tmp_path_factory.mktemp("lab"), "03_backprop") as made:
-        yield made
 
 
 def test_steps_forward_and_back(notebook: Notebook) -> None:

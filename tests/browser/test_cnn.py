@@ -1,26 +1,27 @@
 """04_cnn in a real JupyterLab and a real browser: mouse, keyboard, pen, training, device."""
 
 import math
-from collections.abc import Iterator
 
-import nbformat
 import pytest
-from lab import Notebook, drag, frames, message, opened, pixels, press, spot, until, value
+from lab import (
+    Notebook,
+    drag,
+    frames,
+    message,
+    pixels,
+    press,
+    replacing,
+    row,
+    slide,
+    spot,
+    until,
+    value,
+)
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
-
-
-def shorter(lecture: nbformat.NotebookNode) -> None:
-    (fit,) = (cell for cell in lecture.cells if cell.id == "fit")
-    assert "epochs=6" in fit.source
-    fit.source = fit.source.replace("epochs=6", "epochs=2")
-
-
-@pytest.fixture(scope="module")
-def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
-    with opened(tmp_path_factory.mktemp("lab"), "04_cnn", shorter, 600) as made:
-        yield made
+NOTEBOOK = "04_cnn"
+edit = replacing("fit", "epochs=6", "epochs=2")
 
 
 def test_window_follows_the_mouse(notebook: Notebook) -> None:
@@ -58,17 +59,11 @@ def test_kernel_is_typed_in(notebook: Notebook) -> None:
 def test_stride_by_slider_and_keyboard(notebook: Notebook) -> None:
     panel = notebook.panel("Convolution, one window at a time")
     press(panel, "sharpen")
-    row = panel.locator(".widget-slider", has=notebook.page.get_by_text("stride", exact=True))
-    row.locator(".noUi-handle").focus()
+    row(panel, "stride").locator(".noUi-handle").focus()
     notebook.page.keyboard.press("ArrowRight")
     notebook.page.keyboard.press("ArrowRight")
     expect(message(panel)).to_contain_text("Stride 3 does not come out even")
-    handle = row.locator(".noUi-handle").bounding_box()
-    x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
-    notebook.page.mouse.move(x, y)
-    notebook.page.mouse.down()
-    notebook.page.mouse.move(x - 400, y, steps=6)
-    notebook.page.mouse.up()
+    slide(panel, "stride", -400, steps=6)
     until(panel, lambda: value(panel, "stride") == 1)
     expect(message(panel)).to_contain_text("/ 1⌋ + 1 = 5")
 

@@ -1,14 +1,11 @@
 """07_gan in a real JupyterLab and a real browser: the game, the stamps, the heads."""
 
-from collections.abc import Iterator
-
 import pytest
 from lab import (
     Notebook,
     drag,
     frames,
     message,
-    opened,
     pixels,
     press,
     row,
@@ -20,13 +17,8 @@ from lab import (
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
+NOTEBOOK = "07_gan"
 PLANE = (12, 32, 400, 400, 900, 470)
-
-
-@pytest.fixture(scope="module")
-def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
-    with opened(tmp_path_factory.mktemp("lab"), "07_gan") as made:
-        yield made
 
 
 def test_the_game_plays_and_its_rates_change_meanwhile(notebook: Notebook) -> None:

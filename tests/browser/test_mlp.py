@@ -1,18 +1,16 @@
 """02_mlp in a real JupyterLab and a real browser: sliders, drawing, throwing, training."""
 
-from collections.abc import Iterator
-
 import nbformat
 import pytest
 from lab import (
     Notebook,
     drag,
     message,
-    opened,
     pixels,
     press,
     row,
     settle,
+    slide,
     spot,
     until,
     value,
@@ -21,6 +19,7 @@ from lab import (
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
+NOTEBOOK = "02_mlp"
 # Where axes stand in their figures: left, bottom, width, height; then the figure's own size.
 ZOO = (60, 56, 330, 300, 820, 400)
 CURVE = (66, 56, 440, 320, 820, 420)
@@ -28,15 +27,9 @@ FRAME = (10, 14, 370, 370, 820, 420)
 TABLE = (232, 20, 560, 370, 820, 400)
 
 
-def without_playground(lecture: nbformat.NotebookNode) -> None:
+def edit(lecture: nbformat.NotebookNode) -> None:
     """The Playground has browser tests of its own."""
     lecture.cells = [cell for cell in lecture.cells if not cell.id.startswith("playground")]
-
-
-@pytest.fixture(scope="module")
-def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
-    with opened(tmp_path_factory.mktemp("lab"), "02_mlp", without_playground) as made:
-        yield made
 
 
 def on_curve(x: float, y: float) -> tuple[float, float]:
@@ -108,13 +101,7 @@ def test_dead_units_while_it_trains_and_back(notebook: Notebook) -> None:
     notebook.page.keyboard.press("ArrowRight")
     expect(message(panel)).to_contain_text("Step 10. ReLU:")
     settle(panel)
-    handle, track = (scrub.locator(name).bounding_box() for name in (".noUi-handle", ".noUi-base"))
-    height = handle["y"] + handle["height"] / 2
-    mouse = notebook.page.mouse
-    mouse.move(handle["x"] + handle["width"] / 2, height)
-    mouse.down()
-    mouse.move(track["x"] + track["width"] + 5, height, steps=6)
-    mouse.up()
+    slide(panel, "scrub", scrub.locator(".noUi-base").bounding_box()["width"], steps=6)
     expect(message(panel)).to_contain_text("Step 300. ReLU:")
     until(panel, lambda: pixels(panel) == end)
 

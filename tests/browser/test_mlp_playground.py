@@ -5,23 +5,18 @@ from collections.abc import Iterator
 
 import nbformat
 import pytest
-from lab import Notebook, frames, message, opened, pixels, press, row, settle, spot, until, value
+from lab import Notebook, frames, message, pixels, press, row, settle, spot, until, value
 from playwright.sync_api import Locator, expect
 
 pytestmark = pytest.mark.browser
+NOTEBOOK = "02_mlp"
 WIDTH, HEIGHT = 1100, 520  # of the figure
 
 
-def only_playground(notebook: nbformat.NotebookNode) -> None:
+def edit(notebook: nbformat.NotebookNode) -> None:
     """The set-up and the playground's own cells."""
     first = next(c for c in notebook.cells if c.cell_type == "code")
     notebook.cells = [first, *(c for c in notebook.cells if c.id.startswith("playground-"))]
-
-
-@pytest.fixture(scope="module")
-def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
-    with opened(tmp_path_factory.mktemp("lab"), "02_mlp", only_playground) as found:
-        yield found
 
 
 @pytest.fixture

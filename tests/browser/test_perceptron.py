@@ -1,18 +1,16 @@
 """01_perceptron in a real JupyterLab and a real browser: slider, mouse, keyboard, training."""
 
-from collections.abc import Iterator
-
 import pytest
 from lab import (
     Notebook,
     drag,
     frames,
     message,
-    opened,
     pixels,
     press,
     row,
     settle,
+    slide,
     spot,
     until,
     value,
@@ -21,16 +19,11 @@ from lab import (
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
+NOTEBOOK = "01_perceptron"
 # Where squares stand in their figures: left, bottom, width, height; then the figure's own size.
 GATES = (50, 55, 350, 350, 820, 420)
 SEARCH = (76, 56, 300, 300, 820, 420)
 LEARNING = (72, 58, 360, 360, 820, 430)
-
-
-@pytest.fixture(scope="module")
-def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
-    with opened(tmp_path_factory.mktemp("lab"), "01_perceptron") as made:
-        yield made
 
 
 def in_gates(x1: float, x2: float) -> tuple[float, float]:
@@ -43,14 +36,7 @@ def test_slider_by_mouse_and_keyboard(notebook: Notebook) -> None:
     press(panel, "AND")
     expect(message(panel)).to_contain_text("It computes AND")
     old = pixels(panel)
-    row(panel, "b").scroll_into_view_if_needed()
-    box = row(panel, "b").locator(".noUi-handle").bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    mouse = notebook.page.mouse
-    mouse.move(x, y)
-    mouse.down()
-    mouse.move(x + 150, y, steps=5)
-    mouse.up()
+    slide(panel, "b", 150)
     until(panel, lambda: value(panel, "b") > 0)
     expect(message(panel)).to_contain_text("1 of 4 rows right")
     assert pixels(panel) != old

@@ -1,19 +1,12 @@
 """08_recap in a real JupyterLab and a real browser: the table, the counter, the quiz."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
-from lab import Notebook, message, opened, pixels, press, row, settle, spot, until
+from lab import Notebook, message, pixels, press, row, settle, spot, until
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
-    with opened(tmp_path_factory.mktemp("lab"), "08_recap") as made:
-        yield made
+NOTEBOOK = "08_recap"
 
 
 def test_a_row_of_the_table_is_filled(notebook: Notebook) -> None:

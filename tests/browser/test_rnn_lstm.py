@@ -1,25 +1,25 @@
 """05_rnn_lstm in a real JupyterLab and a real browser: mouse, keyboard, gates, text, training."""
 
-from collections.abc import Iterator
-
-import nbformat
 import pytest
-from lab import Notebook, drag, frames, message, opened, pixels, press, row, spot, until, value
+from lab import (
+    Notebook,
+    drag,
+    frames,
+    message,
+    pixels,
+    press,
+    replacing,
+    row,
+    slide,
+    spot,
+    until,
+    value,
+)
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
-
-
-def shorter(lecture: nbformat.NotebookNode) -> None:
-    (cell,) = (cell for cell in lecture.cells if cell.id == "adding-run")
-    assert "steps=600" in cell.source
-    cell.source = cell.source.replace("steps=600", "steps=60")
-
-
-@pytest.fixture(scope="module")
-def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
-    with opened(tmp_path_factory.mktemp("lab"), "05_rnn_lstm", shorter, 600) as made:
-        yield made
+NOTEBOOK = "05_rnn_lstm"
+edit = replacing("adding-run", "steps=600", "steps=60")
 
 
 def test_inputs_are_dragged_and_steps_played(notebook: Notebook) -> None:
@@ -85,12 +85,7 @@ def test_gradient_follows_a_dragged_slider(notebook: Notebook) -> None:
     press(panel, "RNN vanishes")
     expect(message(panel)).to_contain_text("it vanishes")
     old, count = pixels(panel), frames(panel)
-    handle = row(panel, "radius").locator(".noUi-handle").bounding_box()
-    x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
-    notebook.page.mouse.move(x, y)
-    notebook.page.mouse.down()
-    notebook.page.mouse.move(x + 400, y, steps=8)
-    notebook.page.mouse.up()
+    slide(panel, "radius", 400, steps=8)
     until(panel, lambda: value(panel, "radius") == 3)
     expect(message(panel)).to_contain_text("it explodes")
     assert frames(panel) > count and pixels(panel) != old
