@@ -1,7 +1,8 @@
-"""A notebook's own code in this process; a panel's pointer, and the sweep over its controls."""
+"""A notebook's own code in this process: questions answered, panels pointed at and swept."""
 
 import ast
 from collections.abc import Iterator
+from html import escape
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 
+from lecture_utils.checks import Prediction
 from lecture_utils.panel import Panel
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -54,6 +56,18 @@ def lesson(stem: str) -> SimpleNamespace:
 def show(lesson: SimpleNamespace, cell: str) -> Any:
     """The panel or question that a cell of the notebook shows, made anew."""
     return eval(compile(vars(lesson)[cell], cell, "eval"), vars(lesson))
+
+
+def answered(question: Prediction, answer: str) -> str:
+    """Commit another guess, then ``answer``, which must be right; returns what is revealed then."""
+    assert question.reveal.value == ""
+    for guess in (next(o for o in question.options if o != answer), answer):
+        question.again()
+        question.choice.value = guess
+        question.commit()
+        assert question.right is (guess == answer), question.reveal.value
+        assert f"<b>{escape(answer)}.</b>" in question.reveal.value
+    return question.reveal.value
 
 
 def axes_of(panel: Panel, k: int = 0) -> Axes:

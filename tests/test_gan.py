@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from matplotlib.axes import Axes
-from panels import NOTEBOOKS, send, show, sources, sweep, sweep_all
+from panels import NOTEBOOKS, answered, send, show, sources, sweep, sweep_all
 from second_device import LAZY, offer
 
 import lecture_utils as lu
@@ -494,10 +494,7 @@ def test_every_bug_does_what_it_is_shown_for(lesson: SimpleNamespace) -> None:
     ],
 )
 def test_questions_have_these_answers(lesson: SimpleNamespace, cell: str, answer: str) -> None:
-    question = show(lesson, cell)
-    question.choice.value = answer
-    question.commit()
-    assert question.right
+    answered(show(lesson, cell), answer)
 
 
 # ---- pictures

@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from panels import run_cells, send, sources, sweep, sweep_all
+from panels import answered, run_cells, send, sources, sweep, sweep_all
 from torch import nn
 from torch.nn import functional as F
 
@@ -202,11 +202,7 @@ def test_predictions(cell: str, needs: list[str], answer: str) -> None:
     names = run_cells(NOTEBOOK, *needs)
     source = CELLS[cell].replace("lu.predict(", "question = lu.predict(")
     exec(source, names)
-    question = names["question"]
-    question.choice.value = next(o for o in question.options if o != answer)
-    question.commit()
-    assert question.right is False
-    assert f"<b>{answer}.</b>" in question.reveal.value
+    answered(names["question"], answer)
 
 
 # ---- the drawing

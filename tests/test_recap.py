@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from panels import run_cells, show, sources, sweep_all
+from panels import answered, run_cells, show, sources, sweep_all
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -220,10 +220,7 @@ def test_reach_of_the_others(lesson: SimpleNamespace) -> None:
 
 def test_questions_that_are_computed(lesson: SimpleNamespace) -> None:
     for cell, answer in [("count-question", "the convolutional one"), ("reach-question", "5")]:
-        question = show(lesson, cell)
-        question.choice.value = answer
-        question.commit()
-        assert question.right, cell
+        answered(show(lesson, cell), answer)
 
 
 # ---- the quiz

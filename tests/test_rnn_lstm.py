@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from panels import send, show, sources, sweep, sweep_all
+from panels import answered, send, show, sources, sweep, sweep_all
 from torch import nn
 from torch.nn import functional as F
 
@@ -147,11 +147,7 @@ def test_predictions(
 ) -> None:
     # A loaded machine may take any time: here a step takes one second.
     monkeypatch.setitem(lesson.growth.__globals__, "seconds", lambda work, _: work().shape[1])
-    question = show(lesson, cell)
-    question.choice.value = next(o for o in question.options if o != answer)
-    question.commit()
-    assert question.right is False
-    assert f"<b>{answer}.</b>" in question.reveal.value
+    answered(show(lesson, cell), answer)
 
 
 # ---- words and numbers
