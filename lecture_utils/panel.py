@@ -247,7 +247,7 @@ class Panel(widgets.VBox):
     ``anew`` is called before a preset or a reset sets the controls.
     ``still``: how many steps the run goes for the picture of an exported page, whose reader can't
     press Play; then it is rewound.
-    ``stacked`` puts the controls under a figure that takes the whole width, in several columns.
+    ``dense`` is for many controls: narrower columns, two of them beside the figure if they fit.
     An error in ``update`` is shown in the panel with the reader's own line, and kept in ``error``.
     """
 
@@ -262,7 +262,7 @@ class Panel(widgets.VBox):
         actions: Mapping[str, Callable[[], Any]] | None = None,
         run: Any = None,
         anew: Callable[[], Any] = lambda: None,
-        stacked: bool = False,
+        dense: bool = False,
         still: int = 0,
         **controls: Any,
     ) -> None:
@@ -286,8 +286,8 @@ class Panel(widgets.VBox):
             widget.observe(self._changed, "value")
         super().__init__(self._build())
         self.add_class("lecture-panel")
-        if stacked:
-            self.add_class("lecture-stacked")
+        if dense:
+            self.add_class("lecture-dense")
         answer_beside_cells(self)
         if figure is not None:
             figure.report = self._report

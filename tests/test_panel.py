@@ -455,13 +455,13 @@ def test_controls_from_many_threads_end_in_one_consistent_picture():
     assert panel.drawn[-1] == {"height": 59, "other": 59}
 
 
-@pytest.mark.parametrize("stacked", [False, True])
-def test_controls_of_a_wide_figure_stand_under_it(stacked):
+@pytest.mark.parametrize("dense", [False, True])
+def test_many_controls_stand_in_narrow_columns(dense):
     fig = LiveFigure(300, 200)
-    made = Panel(lambda: "", fig, title="t", look="", stacked=stacked)
-    assert ("lecture-stacked" in made._dom_classes) == stacked
+    made = Panel(lambda: "", fig, title="t", look="", dense=dense)
+    assert ("lecture-dense" in made._dom_classes) == dense
     sheet = (STATIC / "panel.css").read_text()
-    assert ".lecture-stacked .lecture-body" in sheet, "the class is one the style knows"
+    assert ".lecture-dense .lecture-controls" in sheet, "the class is one the style knows"
 
 
 def test_presets_and_reset_may_begin_something_anew():

@@ -457,7 +457,7 @@ def lab(
         presets=PRESETS,
         actions={"Step D": lambda: alone("D"), "Step G": lambda: alone("G")},
         run=game.run,
-        stacked=True,
+        dense=True,
         anew=game.forget,
         data=choice([*game.mixtures, DRAWN], label="real data"),
         draw=choice(["samples", "pull of D", "G's manifold"], label="show"),

@@ -369,7 +369,7 @@ def playground(
             "No points": lambda: game.use_own(no_points()),
         },
         run=game.training.run,
-        stacked=True,
+        dense=True,
         features=Toggles(names, names[:2]),
         data=choice([*SETS, OWN]),
         noise=slider(0, 50, 5, 0, "noise %"),

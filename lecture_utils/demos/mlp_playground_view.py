@@ -24,13 +24,13 @@ from ..draw import (
 from ..live import DPI, LiveFigure
 from .mlp_playground_data import REACH, Points
 
-WIDTH, HEIGHT = 1100, 520
+WIDTH, HEIGHT = 1056, 492
 UNIT = 44
 """Side of a unit's map in CSS pixels."""
 MOST_LAYERS, MOST_UNITS = 6, 8
-_LEFT, _RIGHT, _TOP, _BOTTOM = 112, 706, 432, 8
-_PLANE = (776, 182, 306, 306)
-_LOSSES = (826, 52, 232, 92)
+_LEFT, _RIGHT, _TOP, _BOTTOM = 100, 690, 404, 4
+_PLANE = (758, 172, 288, 288)
+_LOSSES = (806, 52, 222, 84)
 
 
 def _faded(colours: np.ndarray, share: float) -> np.ndarray:
@@ -130,9 +130,9 @@ class View:
         self.net, self.plane, self.losses = self.fig.subplots(1, 3)
         place(
             self.fig,
-            {self.net: (0, 0, 760, HEIGHT), self.plane: _PLANE, self.losses: _LOSSES},
+            {self.net: (0, 0, 740, HEIGHT), self.plane: _PLANE, self.losses: _LOSSES},
         )
-        self.net.set(xlim=(0, 760), ylim=(0, HEIGHT))
+        self.net.set(xlim=(0, 740), ylim=(0, HEIGHT))
         self.net.set_axis_off()
         style.picture(self.plane).set(xlim=(-REACH, REACH), ylim=(-REACH, REACH))
         self.edges = Edges(self.fig, self.net, [])

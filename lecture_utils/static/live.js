@@ -168,17 +168,17 @@ export default () => {
     }
     hello();
 
-    // On a projector there is room for more: the figure grows beside its controls (16 em), as
-    // long as title, figure and message fit on the screen together.
+    // On a projector there is room for more: the figure grows beside its controls, as long as
+    // title, figure and message fit on the screen together.
     function grow() {
       const body = el.closest(".lecture-body");
       if (!body) return;
       room.observe(body);
-      const stacked = body.closest(".lecture-stacked"); // then controls stand below it
-      const aside = stacked ? 0 : body.closest(".lecture-long-labels") ? 23 : 17.5; // em
-      const beside = body.clientWidth - aside * parseFloat(getComputedStyle(body).fontSize);
-      const tallest = (stacked ? 0.54 : 0.62) * window.innerHeight;
-      const most = Math.min(beside / width, tallest / height, LARGEST);
+      const em = parseFloat(getComputedStyle(body).fontSize);
+      const wide = body.closest(".lecture-dense") ? 33 : 17.5; // em, see panel.css
+      const aside = body.closest(".lecture-long-labels") ? 23 : wide;
+      const beside = body.clientWidth - aside * em;
+      const most = Math.min(beside / width, (0.62 * window.innerHeight) / height, LARGEST);
       if (!body.clientWidth || Math.abs(Math.max(most, 1) - scale) < 0.01) return;
       scale = Math.max(most, 1);
       frame.style.width = `${width * scale}px`;

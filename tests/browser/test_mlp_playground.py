@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, expect
 
 pytestmark = pytest.mark.browser
 NOTEBOOK = "02_mlp"
-WIDTH, HEIGHT = 1100, 520  # of the figure
+WIDTH, HEIGHT = 1056, 492  # of the figure
 
 
 def edit(notebook: nbformat.NotebookNode) -> None:
@@ -86,14 +86,14 @@ def test_training_is_scrubbed_and_rewound(playground: Locator) -> None:
 def test_a_unit_and_a_weight_under_the_pointer(playground: Locator) -> None:
     mouse = playground.page.mouse
     old = pixels(playground)
-    mouse.move(*at(playground, 310, 220))
+    mouse.move(*at(playground, 297, 213))
     expect(message(playground)).to_contain_text("h1.1 = tanh(")
     assert pixels(playground) != old
-    mouse.click(*at(playground, 310, 220))
+    mouse.click(*at(playground, 297, 213))
     expect(playground.get_by_label("show", exact=True)).to_have_value("layer 1, unit 1")
-    mouse.move(*at(playground, 600, 286))  # from the upper unit of layer 2 to the output
+    mouse.move(*at(playground, 585, 275))  # from the upper unit of layer 2 to the output
     expect(message(playground)).to_contain_text("Weight from layer 2, unit 1 to output")
-    mouse.click(*at(playground, 600, 286))
+    mouse.click(*at(playground, 585, 275))
     expect(playground.get_by_label("weight", exact=True)).to_have_value("layer 2, unit 1")
     field = playground.get_by_label("set it to", exact=True)
     field.fill("2.5")
@@ -105,12 +105,12 @@ def test_a_unit_and_a_weight_under_the_pointer(playground: Locator) -> None:
 def test_layers_and_features_by_click(playground: Locator) -> None:
     mouse = playground.page.mouse
     units = playground.get_by_label("units", exact=True)
-    mouse.click(*at(playground, 521, 24))
+    mouse.click(*at(playground, 507, 24))
     expect(units).to_have_value("4 2 2")
     units.fill("3")
     units.press("Enter")
     expect(message(playground)).to_contain_text("Rebuilt")
-    mouse.click(*at(playground, 112, 246))  # x1² is the third of seven
+    mouse.click(*at(playground, 100, 238))  # x1² is the third of seven
     feature = playground.get_by_role("button", name="x1²", exact=True)
     expect(feature).to_have_class(re.compile("mod-active"))
     old = frames(playground)
@@ -123,7 +123,7 @@ def test_own_points_are_clicked_and_learned(playground: Locator) -> None:
     press(playground, "No points")
     expect(message(playground)).to_contain_text("No points yet")
     press(playground, "Play")
-    for label, x in (("adds orange", 840), ("adds blue", 1010)):
+    for label, x in (("adds orange", 840), ("adds blue", 980)):
         playground.get_by_label("click", exact=True).select_option(label)
         playground.page.mouse.click(*at(playground, x, 180))
     expect(playground.get_by_label("data", exact=True)).to_have_value("your own")
