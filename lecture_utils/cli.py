@@ -162,6 +162,22 @@ def settings_folder(own: Path, present: bool) -> Path:
     return folder
 
 
+def workspaces_folder(own: Path) -> Path:
+    """JupyterLab's folder of layouts; the first begins with the side bars folded.
+
+    On a laptop's screen a panel's controls then stand beside its figure, not below it. What the
+    class unfolds later is kept.
+    """
+    from jupyterlab_server.workspaces_handler import WorkspacesManager
+
+    folder = own / "workspaces"
+    if not folder.exists():
+        folded = {side: {"collapsed": True, "visible": True} for side in ("left", "right")}
+        layout = {"data": {"layout-restorer:data": folded}, "metadata": {"id": "default"}}
+        WorkspacesManager(str(folder)).save("default", json.dumps(layout))
+    return folder
+
+
 def environment(own: Path, token: str, present: bool) -> dict[str, str]:
     """The child's environment: this one, with every Jupyter folder moved to `own`."""
     inherited = {
@@ -174,7 +190,7 @@ def environment(own: Path, token: str, present: bool) -> dict[str, str]:
         "JUPYTER_DATA_DIR": str(own / "data"),
         "JUPYTER_RUNTIME_DIR": str(own / "runtime"),
         "JUPYTERLAB_SETTINGS_DIR": str(settings_folder(own, present)),
-        "JUPYTERLAB_WORKSPACES_DIR": str(own / "workspaces"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(workspaces_folder(own)),
         "IPYTHONDIR": str(own / "ipython"),
         "MPLCONFIGDIR": str(own / "matplotlib"),
         # The kernel named python3 is this Python's, whatever else the user has installed.

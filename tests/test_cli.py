@@ -235,6 +235,15 @@ def test_settings_the_class_changed_are_kept(tmp_path: Path) -> None:
     assert file.read_text() == '{"theme": "JupyterLab Dark"}'
 
 
+def test_the_layout_the_class_made_is_kept(tmp_path: Path) -> None:
+    folder = cli.workspaces_folder(tmp_path)
+    (file,) = folder.iterdir()
+    assert json.loads(file.read_text())["data"]["layout-restorer:data"]["left"]["collapsed"]
+    file.write_text("{}")
+    assert cli.workspaces_folder(tmp_path) == folder
+    assert file.read_text() == "{}"
+
+
 def test_shipped_settings_fit_jupyterlab() -> None:
     """Every setting of ours is one that JupyterLab knows."""
     schemas = Path(sys.prefix) / "share" / "jupyter" / "lab" / "schemas"
