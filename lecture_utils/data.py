@@ -116,7 +116,7 @@ def mnist() -> Digits:
     )
 
 
-HEAD_EPOCHS = (1, 2, 3, 5, 8, 12, 16, 20, 30, 50, 80, 120, 170, 240, 340, 380)
+HEAD_EPOCHS = (1, 2, 3, 5, 8, 12, 16, 20, 30, 50, 80, 120, 170, 240, 340, 480, 680, 840)
 """After which epochs the pictures of ``heads_training`` were made."""
 
 
