@@ -135,6 +135,7 @@ WATCH = """
 def key_press(page: Page, name: str, key: str, slider: int = 0) -> float:
     """Milliseconds from ``key`` on a slider of the last ``.bench-name`` to the answer."""
     page.evaluate(f"() => {{ window.answer = ({WATCH})([{name!r}, {slider}]); }}")
+    page.wait_for_timeout(150)  # to take the focus may scroll the page, which is no part of this
     page.keyboard.press(key)
     return page.evaluate("() => window.answer")
 
