@@ -206,9 +206,10 @@ def test_the_side_bars_begin_folded(server: tuple[str, str]) -> None:
     base, token = server  # on which nothing was opened yet
     with browser_page(1366, 900) as page:
         page.goto(f"{base}/lab/tree/shared.ipynb?token={token}")
-        cells = page.locator(".jp-Notebook .jp-Cell")
-        expect(cells).to_have_count(len(CELLS))
-        assert cells.first.bounding_box()["width"] > 1200
+        page.wait_for_function("() => window.jupyterapp")
+        page.evaluate("() => window.jupyterapp.restored.then(() => true)")
+        width = "document.querySelector('.jp-Notebook .jp-Cell')?.getBoundingClientRect().width"
+        page.wait_for_function(f"() => {width} > 1200")
         page.get_by_role("tab", name="File Browser").click()
         expect(page.locator(".jp-DirListing-item", has_text="shared.ipynb")).to_be_visible()
 
